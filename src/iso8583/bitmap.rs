@@ -1,0 +1,106 @@
+//! Which fields a message has: up to three groups of 64 bits, bit 1 leftmost.
+
+use super::field::FieldNumber;
+
+/// A set of data elements. Bits that only announce a further bitmap (1, 65 where the dialect says so) are not in it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Bitmap([u64; 3]);
+
+impl Bitmap {
+    /// No field.
+    pub const EMPTY: Bitmap = Bitmap([0; 3]);
+
+    /// Whether field `n` is there. DE 0 never is: the MTI has no bit.
+    pub fn has(&self, n: FieldNumber) -> bool {
+        let Some(bit) = usize::from(n.get()).checked_sub(1) else { return false };
+        self.0[bit / 64] & (1 << (63 - bit % 64)) != 0
+    }
+
+    /// How many fields stand before field `n`; `None` if it is not there.
+    pub(super) fn rank(&self, n: FieldNumber) -> Option<usize> {
+        let bit = usize::from(n.get()).checked_sub(1)?;
+        let (group, bit) = (bit / 64, bit % 64);
+        if self.0[group] & (1 << (63 - bit)) == 0 {
+            return None;
+        }
+        // A shift by 64 would be for no bit at all: they are left out of the word.
+        let before = if bit == 0 { 0 } else { self.0[group] >> (64 - bit) };
+        let groups = self.0[..group].iter().map(|group| group.count_ones()).sum::<u32>();
+        Some((groups + before.count_ones()) as usize)
+    }
+
+    /// Adds field `n` (nothing for DE 0).
+    pub fn insert(&mut self, n: FieldNumber) {
+        let Some(bit) = usize::from(n.get()).checked_sub(1) else { return };
+        self.0[bit / 64] |= 1 << (63 - bit % 64);
+    }
+
+    /// Removes field `n`.
+    pub fn remove(&mut self, n: FieldNumber) {
+        let Some(bit) = usize::from(n.get()).checked_sub(1) else { return };
+        self.0[bit / 64] &= !(1 << (63 - bit % 64));
+    }
+
+    /// The three groups, bit 1 being the most significant bit of the first.
+    pub fn groups(&self) -> [u64; 3] {
+        self.0
+    }
+
+    /// From three groups.
+    pub fn from_groups(groups: [u64; 3]) -> Bitmap {
+        Bitmap(groups)
+    }
+
+    /// The fields in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = FieldNumber> + use<> {
+        let groups = self.0;
+        (0..3).flat_map(move |group| {
+            let mut rest = groups[group];
+            std::iter::from_fn(move || {
+                let bit = rest.leading_zeros();
+                if bit == 64 {
+                    return None;
+                }
+                rest &= !(1 << (63 - bit));
+                FieldNumber::new((group * 64) as u16 + bit as u16 + 1)
+            })
+        })
+    }
+
+    /// How many fields there are.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(|group| group.count_ones() as usize).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_out_in_ascending_order() {
+        let mut bitmap = Bitmap::EMPTY;
+        for n in [192, 129, 128, 70, 65, 64, 41, 2, 1, 3] {
+            bitmap.insert(FieldNumber::new(n).unwrap());
+        }
+        let numbers: Vec<u8> = bitmap.iter().map(FieldNumber::get).collect();
+        assert_eq!(numbers, [1, 2, 3, 41, 64, 65, 70, 128, 129, 192]);
+        assert_eq!(bitmap.count(), 10);
+        for (before, n) in bitmap.iter().enumerate() {
+            assert_eq!(bitmap.rank(n), Some(before), "{n}");
+        }
+        assert_eq!(bitmap.rank(FieldNumber::new(4).unwrap()), None);
+        assert_eq!(bitmap.rank(FieldNumber::new(0).unwrap()), None);
+        bitmap.remove(FieldNumber::new(41).unwrap());
+        assert!(!bitmap.has(FieldNumber::new(41).unwrap()));
+        assert!(!bitmap.has(FieldNumber::new(0).unwrap()));
+    }
+
+    #[test]
+    fn bit_one_is_the_leftmost() {
+        let mut bitmap = Bitmap::EMPTY;
+        bitmap.insert(FieldNumber::new(1).unwrap());
+        bitmap.insert(FieldNumber::new(64).unwrap());
+        assert_eq!(bitmap.groups(), [0x8000_0000_0000_0001, 0, 0]);
+    }
+}

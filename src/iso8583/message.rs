@@ -1,0 +1,255 @@
+//! A message as it came: spans over one `Bytes`, decoded when asked.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::bitmap::Bitmap;
+use super::digits::hex_char;
+use super::field::{self, FieldNumber};
+use super::mti::Mti;
+use super::scan::{self, Head, Unknown};
+use super::schema::{Content, Schema};
+use super::value;
+
+pub use super::parse_error::ParseError;
+
+/// The most bytes that a message can have, framing not counted: what a two-byte length header can say.
+pub const MESSAGE_MAX: usize = 65_535;
+
+/// A parsed message. Cloning it copies no field.
+///
+/// Values are canonical: characters and digits as ASCII whatever the wire has (EBCDIC characters beyond ASCII as
+/// Latin-1), binary fields as raw bytes. Text fields (`a`, `an`, `ans`) may hold any byte: what a peer put there is
+/// not judged when it is read, only when we build it.
+#[derive(Clone)]
+pub struct Message {
+    schema: Arc<Schema>,
+    raw: Bytes,
+    mti: Mti,
+    bitmap: Bitmap,
+    pub(super) shape: Shape,
+    spans: Spans,
+}
+
+/// Where the fields stand, in ascending order. In place for up to 32 fields.
+type Spans = SmallVec<[Span; 32]>;
+
+/// Where a field begins, its length prefix included, and ends. A message has at most [`MESSAGE_MAX`] bytes.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+/// How the head of a message was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Groups of the bitmap in front of the fields, also those that name no field.
+    pub groups: u8,
+    /// Where the bitmap begins.
+    pub bitmap_at: u16,
+    /// Where the fields begin.
+    pub fields_at: u16,
+    /// Where a tertiary bitmap in DE 65 begins; 0: there is none.
+    pub tertiary_at: u16,
+}
+
+/// A host reply that was read as far as it goes.
+#[derive(Clone, Debug)]
+pub struct Lenient {
+    /// The message; fields behind the trouble are missing from it, `raw()` is whole.
+    pub message: Message,
+    /// What stopped the reading, if anything did.
+    pub trouble: Option<ParseError>,
+}
+
+/// How long the message at the front of a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// That many bytes are the message, and all of them are there.
+    Whole(usize),
+    /// It can't be known yet, and won't be before so many bytes are there.
+    AtLeast(usize),
+}
+
+impl Message {
+    /// Parses one whole message strictly: every byte accounted for, every field of the dialect, every digit a digit.
+    ///
+    /// # Errors
+    /// Any [`ParseError`]. A bit whose field the dialect lacks is found before any field is read.
+    pub fn parse(schema: &Arc<Schema>, raw: Bytes) -> Result<Message, ParseError> {
+        if raw.len() > MESSAGE_MAX {
+            return Err(ParseError::MessageTooLong { len: raw.len() });
+        }
+        let mut spans = Spans::new();
+        let mut head = scan::head(schema, &raw, Unknown::Refused)?;
+        let end = scan::walk(schema, &raw, &mut head, Unknown::Refused, |start, end| {
+            spans.push(Span::new(start, end))
+        })?;
+        if end < raw.len() {
+            return Err(ParseError::TrailingBytes { offset: end, count: raw.len() - end });
+        }
+        Ok(Message::new(schema, raw, &head, spans))
+    }
+
+    /// Parses a host's message as far as it goes: reading stops at the first trouble, for behind it nothing is sure.
+    ///
+    /// # Errors
+    /// Only when MTI or bitmap cannot be read, or there are more than [`MESSAGE_MAX`] bytes.
+    pub fn parse_lenient(schema: &Arc<Schema>, raw: Bytes) -> Result<Lenient, ParseError> {
+        if raw.len() > MESSAGE_MAX {
+            return Err(ParseError::MessageTooLong { len: raw.len() });
+        }
+        let mut spans = Spans::new();
+        let mut head = scan::head(schema, &raw, Unknown::Met)?;
+        let end =
+            scan::walk(schema, &raw, &mut head, Unknown::Met, |start, end| spans.push(Span::new(start, end)));
+        let trouble = match end {
+            Err(trouble) => Some(trouble),
+            Ok(end) if end < raw.len() => {
+                Some(ParseError::TrailingBytes { offset: end, count: raw.len() - end })
+            }
+            Ok(_) if spans.is_empty() => Some(ParseError::NoFields),
+            Ok(_) => None,
+        };
+        let mut message = Message::new(schema, raw, &head, spans);
+        if trouble.is_some() {
+            let unread: Vec<FieldNumber> = message.bitmap.iter().skip(message.spans.len()).collect();
+            unread.into_iter().for_each(|n| message.bitmap.remove(n));
+        }
+        Ok(Lenient { message, trouble })
+    }
+
+    /// How many bytes the message at the front of `buf` has; `None` while that cannot be known yet. For streams
+    /// without a header. Errors as soon as the bytes there can be no message.
+    pub fn measure(schema: &Schema, buf: &[u8]) -> Result<Option<usize>, ParseError> {
+        match Message::measure_at_least(schema, buf)? {
+            Measure::Whole(len) => Ok(Some(len)),
+            Measure::AtLeast(_) => Ok(None),
+        }
+    }
+
+    /// The same, and while it cannot be known, how many bytes must be there before asking again makes sense.
+    ///
+    /// # Errors
+    /// Those of [`Message::parse`] but for [`ParseError::TrailingBytes`] and [`ParseError::Truncated`], and
+    /// [`ParseError::MessageTooLong`] as soon as the message must become longer than [`MESSAGE_MAX`].
+    pub fn measure_at_least(schema: &Schema, buf: &[u8]) -> Result<Measure, ParseError> {
+        let buf = buf.get(..MESSAGE_MAX).unwrap_or(buf);
+        let end = scan::head(schema, buf, Unknown::Refused)
+            .and_then(|mut head| scan::walk(schema, buf, &mut head, Unknown::Refused, |_, _| ()));
+        match end {
+            Ok(len) => Ok(Measure::Whole(len)),
+            Err(ParseError::Truncated { needed, .. }) if needed > MESSAGE_MAX => {
+                Err(ParseError::MessageTooLong { len: needed })
+            }
+            Err(ParseError::Truncated { needed, .. }) => Ok(Measure::AtLeast(needed)),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    #[inline]
+    fn new(schema: &Arc<Schema>, raw: Bytes, head: &Head, spans: Spans) -> Message {
+        let shape = Shape {
+            groups: head.groups,
+            bitmap_at: offset(scan::mti_len(schema)),
+            fields_at: offset(head.end),
+            tertiary_at: offset(head.tertiary_at),
+        };
+        Message { schema: schema.clone(), raw, mti: head.mti, bitmap: head.bitmap(), shape, spans }
+    }
+
+    /// The MTI.
+    pub fn mti(&self) -> Mti {
+        self.mti
+    }
+
+    /// Which fields there are. Bits that announce a further bitmap (1, and 65 where the dialect has a tertiary one)
+    /// are not among them.
+    pub fn bitmap(&self) -> Bitmap {
+        self.bitmap
+    }
+
+    /// The bitmaps in front of the fields as they came, announcing bits included, as upper-case hex: what SocketQueue
+    /// shows as field 1.
+    pub fn bitmap_hex(&self) -> String {
+        let (from, to) = (usize::from(self.shape.bitmap_at), usize::from(self.shape.fields_at));
+        let bytes = self.raw.get(from..to).unwrap_or_default();
+        if !self.schema.bitmap.hex {
+            let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+            return nibbles.map(|nibble| char::from(hex_char(nibble).to_ascii_uppercase())).collect();
+        }
+        let is_ebcdic = self.schema.mti == super::schema::Encoding::Ebcdic;
+        let ascii = bytes.iter().map(|byte| if is_ebcdic { super::ebcdic::decode(*byte) } else { *byte });
+        ascii.map(|character| char::from(character.to_ascii_uppercase())).collect()
+    }
+
+    /// Whether field `n` is there.
+    pub fn has(&self, n: FieldNumber) -> bool {
+        self.bitmap.has(n)
+    }
+
+    /// The canonical value of field `n`. DE 0 gives the MTI's digits.
+    pub fn value(&self, n: FieldNumber) -> Option<Cow<'_, [u8]>> {
+        if n == field::MTI {
+            return Some(Cow::Owned(self.mti.digits().to_vec()));
+        }
+        Some(value::decode(self.schema.plan(n), self.wire(n)?))
+    }
+
+    /// The canonical value as text; binary fields as lower-case hex. Bytes outside ASCII are shown as `\xNN`.
+    ///
+    /// By it fields compare alike in every dialect: digits that one dialect writes as characters and another keeps in
+    /// a binary field (openWay's `b`: BCD) are the same text, but for leading zeros.
+    pub fn text(&self, n: FieldNumber) -> Option<Cow<'_, str>> {
+        let content = if n == field::MTI { Content::Digits } else { self.schema.plan(n).content };
+        Some(value::text(content, self.value(n)?))
+    }
+
+    /// Field `n` as it stands on the wire, length prefix included.
+    pub fn wire(&self, n: FieldNumber) -> Option<&[u8]> {
+        let (start, end) = self.span(n)?;
+        self.raw.get(start..end)
+    }
+
+    /// Where field `n` begins, its length prefix included, and ends.
+    pub(super) fn span(&self, n: FieldNumber) -> Option<(usize, usize)> {
+        let span = self.spans.get(self.bitmap.rank(n)?)?;
+        Some((usize::from(span.start), usize::from(span.end)))
+    }
+
+    /// The whole message as it came.
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// The table it was read by.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Span {
+        Span { start: offset(start), end: offset(end) }
+    }
+}
+
+/// Every offset is at most the message's length, and that was held against [`MESSAGE_MAX`].
+fn offset(at: usize) -> u16 {
+    at as u16
+}
+
+impl std::fmt::Debug for Message {
+    /// MTI and field numbers only: a stray debug print must not leak.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({}", self.mti)?;
+        for n in self.bitmap.iter() {
+            write!(f, " {n}")?;
+        }
+        write!(f, ")")
+    }
+}

@@ -1,0 +1,297 @@
+//! Reading: where MTI, bitmap and fields stand, and whether their bytes are what the schema says. Decodes no value.
+
+use super::bitmap::Bitmap;
+use super::digits::{all_digits, hex_digit};
+use super::ebcdic;
+use super::field::{self, FieldNumber};
+use super::mti::Mti;
+use super::parse_error::ParseError;
+use super::plan::{Check, Plan, Shape};
+use super::prefix;
+use super::schema::{Content, Counts, Encoding, Schema, Side, Tertiary};
+
+const FIRST_BIT: u64 = 1 << 63;
+
+/// What stands in front of the fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub mti: Mti,
+    /// The fields by group, without the bits that announce a further group.
+    pub fields: [u64; 3],
+    /// Groups that stand here, in front of the fields.
+    pub groups: u8,
+    /// DE 65 is the tertiary bitmap.
+    pub announces_65: bool,
+    /// Where that bitmap stands, once it was read; 0 before.
+    pub tertiary_at: usize,
+    /// Where the fields begin.
+    pub end: usize,
+}
+
+/// How strictly a bitmap is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// A bit whose field the dialect lacks is an error at once.
+    Refused,
+    /// It is an error only when its turn comes.
+    Met,
+}
+
+/// Reads MTI and bitmap. What is there of a truncated one is checked first: the error is then the more telling one.
+#[inline]
+pub(super) fn head(schema: &Schema, buf: &[u8], unknown: Unknown) -> Result<Head, ParseError> {
+    let (mti, at) = read_mti(schema, buf)?;
+    let known = schema.known().groups();
+    let announcers = schema.announcers();
+    let mut head = Head { mti, fields: [0; 3], groups: 0, announces_65: false, tertiary_at: 0, end: at };
+    for group in 0..schema.groups() {
+        let bits = read_group(schema, buf, head.end, group, known[group] | announcers[group], unknown)?;
+        head.fields[group] = bits & !announcers[group];
+        head.end += group_len(schema);
+        head.groups += 1;
+        if bits & announcers[group] == 0 {
+            break;
+        }
+        if group == 1 && schema.bitmap.tertiary == Tertiary::InField65 {
+            head.announces_65 = true;
+            break;
+        }
+    }
+    if unknown == Unknown::Refused && head.fields == [0; 3] && !head.announces_65 {
+        return Err(ParseError::NoFields);
+    }
+    Ok(head)
+}
+
+/// Bytes that a group of 64 bits takes up.
+pub(super) fn group_len(schema: &Schema) -> usize {
+    if schema.bitmap.hex { 16 } else { 8 }
+}
+
+/// Goes through the fields: `each` gets where one begins (its prefix included) and ends. Returns where the last ends.
+///
+/// With [`Unknown::Refused`] the tertiary bitmap in DE 65 is held to the fields known too; those of `head` were.
+#[inline]
+pub(super) fn walk(
+    schema: &Schema,
+    buf: &[u8],
+    head: &mut Head,
+    unknown: Unknown,
+    mut each: impl FnMut(usize, usize),
+) -> Result<usize, ParseError> {
+    let mut at = head.end;
+    for group in 0..3 {
+        let mut rest = head.fields[group];
+        if group == 1 && head.announces_65 {
+            let known = schema.known().groups()[2];
+            let bits = read_group(schema, buf, at, 2, known, unknown)?;
+            head.tertiary_at = at;
+            head.fields[2] = bits;
+            at += group_len(schema);
+        }
+        while rest != 0 {
+            let bit = rest.leading_zeros();
+            rest &= !(FIRST_BIT >> bit);
+            let n = number(group, bit);
+            let end = field_end(schema.plan(n), n, buf, at)?;
+            each(at, end);
+            at = end;
+        }
+    }
+    Ok(at)
+}
+
+/// Where the field at `at` ends, its bytes checked.
+#[inline]
+fn field_end(plan: &Plan, n: FieldNumber, buf: &[u8], at: usize) -> Result<usize, ParseError> {
+    let (value, end) = match plan.shape {
+        Shape::Fixed => (at, at + usize::from(plan.wire_max)),
+        Shape::Ascii2 | Shape::Ascii3 => match prefix::ascii(plan, buf, at) {
+            Some(len) => (at + usize::from(plan.prefix_len), at + usize::from(plan.prefix_len) + len),
+            None => return general_end(plan, n, buf, at),
+        },
+        Shape::Variable | Shape::Absent => return general_end(plan, n, buf, at),
+    };
+    let Some(bytes) = buf.get(value..end) else { return general_end(plan, n, buf, at) };
+    match plan.check {
+        Check::None => Ok(end),
+        Check::Digits if all_digits(bytes) => Ok(end),
+        Check::Digits | Check::Encoding => general_end(plan, n, buf, at),
+    }
+}
+
+/// The same for every encoding, and for what is wrong.
+#[inline(never)]
+fn general_end(plan: &Plan, n: FieldNumber, buf: &[u8], at: usize) -> Result<usize, ParseError> {
+    if plan.shape == Shape::Absent {
+        return Err(ParseError::UnknownField { field: n, offset: at });
+    }
+    let len = prefix::read(plan, n, buf, at)?;
+    let value = at + usize::from(plan.prefix_len);
+    let end = value + len.bytes;
+    let there = buf.get(value..end.min(buf.len())).unwrap_or_default();
+    check_bytes(plan, n, there, value, len)?;
+    if end > buf.len() {
+        return Err(ParseError::Truncated { field: n, offset: at, needed: end, have: buf.len() });
+    }
+    Ok(end)
+}
+
+/// Looks through the bytes of a value, or through those that have arrived; `offset` is where they stand.
+fn check_bytes(
+    plan: &Plan,
+    n: FieldNumber,
+    there: &[u8],
+    offset: usize,
+    len: prefix::Extent,
+) -> Result<(), ParseError> {
+    let bad_digit = |at| Err(ParseError::BadDigit { field: n, offset: offset + at });
+    let wrong = match (plan.encoding, plan.content) {
+        (Encoding::Ascii, Content::Digits) => there.iter().position(|byte| !byte.is_ascii_digit()),
+        (Encoding::Ebcdic, Content::Digits) => there.iter().position(|byte| !(0xF0..=0xF9).contains(byte)),
+        (Encoding::HexText, _) => {
+            let character = |byte| if plan.is_ebcdic { ebcdic::decode(byte) } else { byte };
+            there.iter().position(|byte| hex_digit(character(*byte)).is_none())
+        }
+        (Encoding::Bcd { pad, fill }, content) => {
+            let wrong = wrong_nibble(pad, fill, content == Content::Digits, plan.counts, there, len);
+            let Some(at) = wrong else { return Ok(()) };
+            return Err(ParseError::BadNibble { field: n, offset: offset + at });
+        }
+        _ => None,
+    };
+    wrong.map_or(Ok(()), bad_digit)
+}
+
+/// The byte of the first nibble that is neither digit nor the filler in its place.
+fn wrong_nibble(
+    pad: Side,
+    fill: u8,
+    digits_only: bool,
+    counts: Counts,
+    there: &[u8],
+    len: prefix::Extent,
+) -> Option<usize> {
+    let filler = match pad {
+        Side::Left => 0,
+        Side::Right => (len.bytes * 2).saturating_sub(1),
+    };
+    let is_odd = len.units % 2 == 1;
+    let may_be_filled = counts == Counts::Bytes && fill == 0xF;
+    let nibbles = there.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+    let wrong = nibbles.enumerate().position(|(at, nibble)| {
+        if at == filler && is_odd {
+            return nibble != fill;
+        }
+        digits_only && nibble > 9 && !(at == filler && may_be_filled && nibble == fill)
+    });
+    wrong.map(|nibble| nibble / 2)
+}
+
+fn read_mti(schema: &Schema, buf: &[u8]) -> Result<(Mti, usize), ParseError> {
+    let width = mti_len(schema);
+    let there = buf.get(..width.min(buf.len())).unwrap_or_default();
+    let mut digits = [b'0'; 4];
+    let mut count = 0;
+    for (offset, byte) in there.iter().enumerate() {
+        let (byte, packed) = match schema.mti {
+            Encoding::Bcd { .. } | Encoding::Binary => (b'0' + (byte & 0xF), Some(b'0' + (byte >> 4))),
+            Encoding::Ebcdic => (ebcdic::decode(*byte), None),
+            _ => (*byte, None),
+        };
+        for digit in packed.into_iter().chain([byte]) {
+            // The second digit is the class; 0 is reserved (ISO 8583-1, 4.1), and zero bytes must be no message.
+            if !digit.is_ascii_digit() || (count == 1 && digit == b'0') {
+                return Err(ParseError::BadMti { offset });
+            }
+            digits[count] = digit;
+            count += 1;
+        }
+    }
+    if there.len() < width {
+        return Err(ParseError::Truncated { field: field::MTI, offset: 0, needed: width, have: buf.len() });
+    }
+    let mti = Mti::parse(&digits).ok_or(ParseError::BadMti { offset: 0 })?;
+    Ok((mti, width))
+}
+
+/// Bytes that the MTI takes up.
+pub(super) fn mti_len(schema: &Schema) -> usize {
+    match schema.mti {
+        Encoding::Bcd { .. } | Encoding::Binary => 2,
+        _ => 4,
+    }
+}
+
+#[inline]
+fn read_group(
+    schema: &Schema,
+    buf: &[u8],
+    at: usize,
+    group: usize,
+    known: u64,
+    unknown: Unknown,
+) -> Result<u64, ParseError> {
+    let whole = buf.get(at..).unwrap_or_default();
+    if !schema.bitmap.hex
+        && let Some(eight) = whole.first_chunk::<8>()
+    {
+        let bits = u64::from_be_bytes(*eight);
+        if bits & !known == 0 || unknown == Unknown::Met {
+            return Ok(bits);
+        }
+    }
+    read_group_slowly(schema, whole, at, group, known, unknown)
+}
+
+/// Hex, truncated and wrong bitmaps.
+#[inline(never)]
+fn read_group_slowly(
+    schema: &Schema,
+    there: &[u8],
+    at: usize,
+    group: usize,
+    known: u64,
+    unknown: Unknown,
+) -> Result<u64, ParseError> {
+    let width = group_len(schema);
+    let there = there.get(..width).unwrap_or(there);
+    let bits_per_byte = 64 / width;
+    let mut bits = 0;
+    for (index, byte) in there.iter().enumerate() {
+        let character = if schema.mti == Encoding::Ebcdic { ebcdic::decode(*byte) } else { *byte };
+        let value = match schema.bitmap.hex {
+            true => hex_digit(character).ok_or(ParseError::BadBitmap { offset: at + index })?,
+            false => *byte,
+        };
+        bits |= u64::from(value) << (64 - bits_per_byte * (index + 1));
+    }
+    let strange = bits & !known;
+    if unknown == Unknown::Refused && strange != 0 {
+        let bit = strange.leading_zeros();
+        let offset = at + bit as usize / bits_per_byte;
+        return Err(ParseError::UnknownField { field: number(group, bit), offset });
+    }
+    if there.len() < width {
+        let (field, needed, have) = (announced_by(group), at + width, at + there.len());
+        return Err(ParseError::Truncated { field, offset: at, needed, have });
+    }
+    Ok(bits)
+}
+
+/// The element that a group of the bitmap is counted as.
+fn announced_by(group: usize) -> FieldNumber {
+    if group == 2 { field::TERTIARY_BITMAP } else { field::BITMAP }
+}
+
+/// The field of a bit: `group` is below 3 and `bit` below 64.
+fn number(group: usize, bit: u32) -> FieldNumber {
+    FieldNumber::new((group * 64) as u16 + bit as u16 + 1).unwrap_or(field::BITMAP)
+}
+
+impl Head {
+    /// The fields, as far as they are known.
+    pub(super) fn bitmap(&self) -> Bitmap {
+        Bitmap::from_groups(self.fields)
+    }
+}

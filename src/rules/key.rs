@@ -1,0 +1,139 @@
+//! What a response is matched by: key fields, and the terminal.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::iso8583::{FieldNumber, Message, Schema, field};
+
+/// A terminal id (DE 41).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tid(pub(crate) SmallVec<[u8; 16]>);
+
+/// The values of the key fields of one message, in the order configured; equal for a request and its response.
+///
+/// Values stand one after the other, each closed with `|`; `|` and `\` inside a value have a `\` before them. So no
+/// two lists of values give the same key.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MatchKey(pub(crate) SmallVec<[u8; 32]>);
+
+/// The fields by which a response finds its request (`queueMessageKeyFields`, default 11,41).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFields(pub Vec<FieldNumber>);
+
+impl Tid {
+    /// The terminal of `message`, if it names one.
+    pub fn of(message: &Message) -> Option<Tid> {
+        message.value(field::TID).map(|value| Tid(SmallVec::from_slice(&value)))
+    }
+
+    /// The characters as they are.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl MatchKey {
+    /// The key of `message`; `None` when it lacks a key field.
+    pub fn of(message: &Message, keys: &KeyFields) -> Option<MatchKey> {
+        MatchKey::from_values(keys, |n| message.value(n))
+    }
+
+    /// The key with what `value` says of each key field.
+    pub(super) fn from_values<'m>(
+        keys: &KeyFields,
+        value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
+    ) -> Option<MatchKey> {
+        let mut key = MatchKey(SmallVec::new());
+        for n in &keys.0 {
+            key.push(&value(*n)?);
+        }
+        Some(key)
+    }
+
+    fn push(&mut self, value: &[u8]) {
+        if value.iter().any(|byte| matches!(byte, b'|' | b'\\')) {
+            for byte in value {
+                if matches!(byte, b'|' | b'\\') {
+                    self.0.push(b'\\');
+                }
+                self.0.push(*byte);
+            }
+        } else {
+            self.0.extend_from_slice(value);
+        }
+        self.0.push(b'|');
+    }
+}
+
+impl KeyFields {
+    /// Key fields that a dialect of this schema does not have: with them no message could ever be matched.
+    pub fn missing_from(&self, schema: &Schema) -> Vec<FieldNumber> {
+        self.0.iter().copied().filter(|n| schema.field(*n).is_none()).collect()
+    }
+}
+
+impl Default for KeyFields {
+    /// 11 and 41, SocketQueue's default.
+    fn default() -> KeyFields {
+        KeyFields(vec![field::STAN, field::TID])
+    }
+}
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tid({self})")
+    }
+}
+
+impl fmt::Debug for MatchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MatchKey({})", self.0.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(values: &[&str]) -> MatchKey {
+        let keys = KeyFields((1..=values.len() as u16).filter_map(FieldNumber::new).collect());
+        MatchKey::from_values(&keys, |n| Some(Cow::Borrowed(values[n.index() - 1].as_bytes()))).unwrap()
+    }
+
+    #[test]
+    fn values_can_not_run_into_each_other() {
+        let lists: [&[&str]; 11] = [
+            &["12", "3"],
+            &["1", "23"],
+            &["123", ""],
+            &["", "123"],
+            &["1|2", "3"],
+            &["1", "2|3"],
+            &["1\\", "|23"],
+            &["1\\|", "23"],
+            &["1", "2", "3"],
+            &["1|2|3"],
+            &["1\\|2\\|3"],
+        ];
+        for (at, left) in lists.iter().enumerate() {
+            for (other, right) in lists.iter().enumerate() {
+                assert_eq!(key(left) == key(right), at == other, "{left:?} {right:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_key_field_gives_no_key() {
+        let keys = KeyFields::default();
+        let stan_only = |n| (n == field::STAN).then_some(Cow::Borrowed(&b"000001"[..]));
+        assert_eq!(MatchKey::from_values(&keys, stan_only), None);
+    }
+}

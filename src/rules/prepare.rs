@@ -1,0 +1,187 @@
+//! The rules for what clients send.
+
+use std::borrow::Cow;
+
+use super::key::{KeyFields, MatchKey, Tid};
+use super::{MakeGood, Request};
+use crate::dialect::{Dialect, Expiration};
+use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, field};
+use crate::time::{Civil, Now};
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field, if it is about one.
+    pub field: Option<FieldNumber>,
+    /// The rule, in words, with limit and the value's length, never the value (`No field 41`, `Field 4 expected to be numeric`).
+    pub problem: String,
+}
+
+/// Everything that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", list(.violations))]
+pub struct Invalid {
+    /// All violations, presence first, then content.
+    pub violations: Vec<Violation>,
+    /// Whether the only trouble is its age.
+    pub expired: bool,
+}
+
+fn list(violations: &[Violation]) -> String {
+    violations.iter().map(|violation| violation.problem.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Checks a client's message and makes it a [`Request`]. Its bytes stay as they are.
+///
+/// The rules: the MTI is a request's; the dialect's obligatory fields for it are there, those of 0200 for a 0201 too;
+/// so are the key fields; the local time is near `now`, if the dialect wants that. That digits are digits has been
+/// proved by parsing.
+///
+/// A reversal, an advice and a repeat do not expire: they report what happened before, and refusing one would leave
+/// money in doubt.
+///
+/// # Errors
+/// All violations at once, those about presence first, in the order of the dialect's list.
+pub fn prepare(dialect: &Dialect, keys: &KeyFields, message: Message, now: Now) -> Result<Request, Invalid> {
+    let mut checks = Checks { violations: Vec::new(), expired: 0 };
+    checks.mti(message.mti());
+    checks.presence(dialect, keys, message.mti(), |n| message.has(n));
+    checks.age(dialect, message.mti(), now, |n| message.value(n));
+    let key = MatchKey::of(&message, keys);
+    match (key, checks.violations.is_empty()) {
+        (Some(key), true) => {
+            let (tid, make_good) = (Tid::of(&message), MakeGood::of(dialect, &message));
+            Ok(Request { message, key, tid, make_good })
+        }
+        _ => Err(checks.into_invalid()),
+    }
+}
+
+/// The same for a message given as values (JSON): short values of the dialect's pad fields have been filled up by the
+/// draft, too long ones are never cut.
+///
+/// # Errors
+/// As [`prepare`], with the violations by what the values are (`Field 4 expected to be numeric`) after those about presence.
+pub fn prepare_draft(
+    dialect: &Dialect,
+    keys: &KeyFields,
+    draft: Draft,
+    now: Now,
+) -> Result<Request, Invalid> {
+    let refused = match draft.finish() {
+        Ok(message) => return prepare(dialect, keys, message, now),
+        Err(refused) => refused,
+    };
+    let errors = draft.errors();
+    let mut checks = Checks { violations: Vec::new(), expired: 0 };
+    checks.mti(draft.mti());
+    // A field set to nothing is a missing one.
+    let has = |n| draft.has(n) && draft.value(n).is_some_and(|value| !value.is_empty());
+    checks.presence(dialect, keys, draft.mti(), has);
+    for (n, error) in &errors {
+        let is_reported = checks.violations.iter().any(|violation| violation.field == Some(*n));
+        if !is_reported {
+            checks.add(Some(*n), in_words(*n, error));
+        }
+    }
+    checks.age(dialect, draft.mti(), now, |n| {
+        let is_sound = errors.iter().all(|(bad, _)| *bad != n);
+        draft.value(n).filter(|_| is_sound)
+    });
+    if checks.violations.is_empty() {
+        checks.add(None, capitalized(&refused.to_string()));
+    }
+    Err(checks.into_invalid())
+}
+
+/// Violations being collected.
+struct Checks {
+    violations: Vec<Violation>,
+    /// How many of them are about the message's age.
+    expired: usize,
+}
+
+impl Checks {
+    fn add(&mut self, field: Option<FieldNumber>, problem: String) {
+        self.violations.push(Violation { field, problem });
+    }
+
+    fn into_invalid(self) -> Invalid {
+        let expired = self.expired > 0 && self.violations.len() == self.expired;
+        Invalid { violations: self.violations, expired }
+    }
+
+    fn mti(&mut self, mti: Mti) {
+        if !is_taken(mti) {
+            self.add(Some(field::MTI), format!("Field 0 is {mti}, which is no request"));
+        }
+    }
+
+    fn presence(&mut self, dialect: &Dialect, keys: &KeyFields, mti: Mti, has: impl Fn(FieldNumber) -> bool) {
+        // What is always there: the MTI, and the bitmap, which is made from the fields.
+        let has = |n: FieldNumber| n == field::MTI || n == field::BITMAP || has(n);
+        let obligatory = dialect.obligatory.get(&mti).or_else(|| dialect.obligatory.get(&mti.first()));
+        let obligatory = obligatory.map_or(&[][..], Vec::as_slice);
+        for n in obligatory.iter().filter(|n| !has(**n)) {
+            self.add(Some(*n), format!("No field {n}"));
+        }
+        for n in keys.0.iter().filter(|n| !has(**n) && !obligatory.contains(n)) {
+            self.add(
+                Some(*n),
+                format!("No field {n}: it is a key field, without which no reply can be matched"),
+            );
+        }
+    }
+
+    fn age<'m>(
+        &mut self,
+        dialect: &Dialect,
+        mti: Mti,
+        now: Now,
+        value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
+    ) {
+        let Some(Expiration { field, within }) = dialect.expiration else { return };
+        if mti.is_reversal() || mti.is_advice() || mti.is_repeat() {
+            return;
+        }
+        let Some(value) = value(field) else { return };
+        let Some(said) = Civil::parse_yymmddhhmmss(&value) else {
+            return self
+                .add(Some(field), format!("Field {field} is no moment of the calendar, YYMMDDhhmmss"));
+        };
+        let here = now.wall_ms + i64::from(now.offset_s) * 1000;
+        let apart = said.to_seconds().saturating_mul(1000).abs_diff(here);
+        if u128::from(apart) > within.as_millis() {
+            self.expired += 1;
+            let problem = format!(
+                "Packet is expired! Field {field} says {said}, here it is {}: {} s apart, at most {} are allowed. \
+                 If that is about a whole number of hours, the timezone here is not the terminals'",
+                now.local(),
+                apart.div_ceil(1000),
+                within.as_secs(),
+            );
+            self.add(Some(field), problem);
+        }
+    }
+}
+
+/// Whether a message of this type is taken from a client: a request or advice of the standard. Not taken are
+/// responses, notifications, and what the standard reserves: versions 3 to 7, classes 0 and 9, origins 6 to 9.
+fn is_taken(mti: Mti) -> bool {
+    mti.is_request()
+        && matches!(mti.version(), 0..=2 | 8 | 9)
+        && matches!(mti.class(), 1..=8)
+        && mti.origin() <= 5
+}
+
+fn in_words(n: FieldNumber, error: &BuildError) -> String {
+    match error {
+        BuildError::BadDigit { .. } => format!("Field {n} expected to be numeric"),
+        error => capitalized(&error.to_string()),
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
