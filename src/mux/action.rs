@@ -1,0 +1,368 @@
+//! What comes out of the mux.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::event::{ClientTag, TxId};
+use crate::dialect::{RequestClass, ReversalClass};
+use crate::iso8583::Mti;
+use crate::rules::{MatchKey, Request};
+
+/// What a client is told.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The host's answer, byte for byte. To be answered with `Delivered` or `DeliveryFailed`.
+    Answered {
+        /// The host's bytes, untouched.
+        bytes: Bytes,
+        /// What its response code means.
+        class: RequestClass,
+    },
+    /// No answer: why. Nothing to confirm.
+    Failed(Failure),
+}
+
+/// Why a client gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Failure {
+    /// `maxQueue` reached.
+    QueueFull,
+    /// Going away.
+    Draining,
+    /// A reversal or advice with this key is still open.
+    KeyReserved,
+    /// A table that must not forget is full.
+    TableFull,
+    /// The journal takes no intents.
+    JournalDown,
+    /// Never sent: the deadline passed (or too little was left) while it waited.
+    Expired,
+    /// Never sent: the deadline passed while its terminal was held by a reversal.
+    TerminalHeld,
+    /// Never sent: no link until the deadline.
+    LinkDown,
+    /// Sent, no answer by the deadline.
+    TimedOut,
+    /// Sent, then the link was lost.
+    LinkLost,
+    /// A repeat of a transaction that is being reversed.
+    BeingReversed,
+    /// A repeat of a transaction that was reversed.
+    Reversed,
+    /// A repeat of the same transaction took this client's place.
+    Superseded,
+    /// The answer came but could not be delivered by the deadline.
+    TooLate,
+    /// The client left before anything was sent.
+    ClientGone,
+}
+
+/// What a mux wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// The transaction of `Submit{client}` was accepted under this id (given before any `Reply` for it).
+    Accepted {
+        /// The transaction.
+        id: TxId,
+        /// Who waits.
+        client: ClientTag,
+    },
+    /// Tell that client. After `Failed` nothing more comes for `id`; refusals at once have no `Accepted` and `id` is None.
+    Reply {
+        /// The transaction.
+        id: Option<TxId>,
+        /// Who waits.
+        client: ClientTag,
+        /// What it is told.
+        outcome: Outcome,
+    },
+    /// Journal this. Order matters.
+    Journal(JournalOp),
+    /// For log and metrics.
+    Fact(Fact),
+    /// Draining is over: at rest, or out of time. `owed`: reversals and advices not yet accepted.
+    Drained {
+        /// Reversals and advices not accepted yet.
+        owed: usize,
+    },
+}
+
+/// A journal operation. `Intent` is answered with `Durable` or `JournalFailed`; the others are not awaited.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum JournalOp {
+    /// About to be sent.
+    Intent {
+        /// The transaction.
+        id: TxId,
+        /// The request.
+        request: Box<Request>,
+    },
+    /// The host answered.
+    Answered {
+        /// The transaction.
+        id: TxId,
+        /// What its response code means.
+        class: RequestClass,
+    },
+    /// The transaction has reached its final state.
+    End {
+        /// The transaction.
+        id: TxId,
+        /// How it ended.
+        state: FinalState,
+    },
+    /// A reversal or advice is owed for it from now on.
+    Owed {
+        /// The transaction.
+        id: TxId,
+    },
+    /// The reversal or advice was sent for the n-th time.
+    Sent {
+        /// The transaction.
+        id: TxId,
+        /// Which sending this is, from 1.
+        attempt: u32,
+    },
+    /// A late approval told its RRN.
+    Learned {
+        /// The transaction.
+        id: TxId,
+        /// DE 37 of the late approval.
+        rrn: Bytes,
+    },
+    /// Out of tries.
+    Parked {
+        /// The transaction.
+        id: TxId,
+    },
+    /// One that had ended (`was`) is open again, to be made good.
+    Reopened {
+        /// The transaction.
+        id: TxId,
+        /// The id that it had.
+        was: TxId,
+    },
+}
+
+/// How a transaction ended, for the tally. Each is counted once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FinalState {
+    /// Refused on arrival.
+    Refused,
+    /// Accepted, never sent.
+    NeverSent,
+    /// The answer was delivered.
+    Delivered,
+    /// Declined, and the client did not get it.
+    DeclinedUndelivered,
+    /// No answer, nothing owed.
+    Unanswered,
+    /// Reversed: the host accepted.
+    Reversed,
+    /// An advice or reversal of the client's was accepted.
+    AdviceAccepted,
+    /// Out of tries.
+    Parked,
+    /// Owed but not sent by us (`noAutoReversal`).
+    Listed,
+}
+
+/// Something worth a log line or a counter. The shell words it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fact {
+    /// A transaction reached a final state.
+    Ended {
+        /// The transaction.
+        id: TxId,
+        /// The MTI.
+        mti: Mti,
+        /// Its key.
+        key: MatchKey,
+        /// How it ended.
+        state: FinalState,
+        /// From arrival to its end.
+        age: Duration,
+    },
+    /// A request was refused on arrival.
+    Refused {
+        /// The MTI.
+        mti: Mti,
+        /// Its key.
+        key: MatchKey,
+        /// Why.
+        failure: Failure,
+    },
+    /// A new request uses the key of a parked entry.
+    Superseded {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+    },
+    /// One that had ended (`was`) is open again.
+    Reopened {
+        /// The transaction.
+        id: TxId,
+        /// The id that it had.
+        was: TxId,
+    },
+    /// A reversal (or carried-on advice) is owed.
+    Owed {
+        /// The transaction.
+        id: TxId,
+        /// The MTI.
+        mti: Mti,
+        /// Its key.
+        key: MatchKey,
+        /// Why.
+        why: Doubt,
+    },
+    /// It was written to a link.
+    ReversalSent {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// Which sending this is, from 1.
+        attempt: u32,
+    },
+    /// The host answered it.
+    ReversalAnswered {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// What its response code means.
+        class: ReversalClass,
+        /// Which sending this is, from 1.
+        attempt: u32,
+    },
+    /// No answer in time.
+    ReversalUnanswered {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// Which sending this is, from 1.
+        attempt: u32,
+    },
+    /// Out of tries, waiting for a person.
+    Parked {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// How often it was sent.
+        attempts: u32,
+    },
+    /// Cancelled before it was sent: a late decline came.
+    ReversalCancelled {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+    },
+    /// `noAutoReversal`: owed, and nobody sends it.
+    NotReversed {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+    },
+    /// An answer after its deadline.
+    Late {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// What its response code means.
+        class: RequestClass,
+    },
+    /// The same answer again, or an answer to an ended transaction that changes nothing.
+    Again {
+        /// Its key.
+        key: MatchKey,
+        /// The MTI.
+        mti: Mti,
+    },
+    /// The host approved what it had declined (or said not to know) before.
+    ApprovedAfterDecline {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+    },
+    /// No transaction has this key.
+    Unmatched {
+        /// The MTI.
+        mti: Mti,
+        /// Its key.
+        key: Option<MatchKey>,
+        /// The pending key most like it.
+        nearest: Option<MatchKey>,
+        /// Why.
+        why: Unmatched,
+    },
+    /// The client was gone when its answer came.
+    ClientGone {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// What its response code means.
+        class: RequestClass,
+    },
+}
+
+/// Why a transaction is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// No answer by the deadline.
+    NoReply,
+    /// The link was lost.
+    LinkLost,
+    /// The client was gone.
+    ClientGone,
+    /// Approved, but not delivered.
+    Undelivered,
+    /// Approved after a decline.
+    ApprovedAfterDecline,
+    /// Approved after its reversal had been answered.
+    ApprovedAfterReversal,
+    /// The process was stopped.
+    Stopped,
+    /// Several requests with one key, and no unique best.
+    Ambiguous,
+    /// An advice of the client's, accepted by us.
+    Advice,
+}
+
+/// Why a host's message found nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unmatched {
+    /// A key field is missing.
+    NoKey,
+    /// No such key, now or lately.
+    UnknownKey,
+    /// The key is in flight, but the MTI does not answer it.
+    WrongMti,
+    /// The key is in flight, but echoed elements differ.
+    Disagrees,
+    /// Several candidates, none the best.
+    Ambiguous,
+    /// A host's own request that is not answered.
+    HostRequest,
+}
+
+/// What was pulled for the link.
+#[derive(Debug)]
+pub struct Transmit {
+    /// Whose it is; `None` for an answer to a host's own request.
+    pub id: Option<TxId>,
+    /// The message, unframed.
+    pub bytes: Bytes,
+}

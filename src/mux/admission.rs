@@ -1,0 +1,463 @@
+//! From arrival to the link: who is let in, whose turn it is, and the gates before the bytes are pulled.
+
+use bytes::Bytes;
+
+use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
+use super::core::{Mux, TombKindOf};
+use super::event::{ClientTag, TxId};
+use super::keys::TombKind;
+use super::terminals::TerminalIndex;
+use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
+use crate::dialect::RequestClass;
+use crate::rules::{MakeGood, Request};
+use crate::time::Now;
+
+/// What the mux knows of a request's key.
+enum Known {
+    /// Nothing that matters: it is a transaction of its own.
+    Stranger,
+    /// It repeats a transaction that is still on its way.
+    Repeats(TxId),
+    /// It repeats a transaction whose answer was delivered; here it is again.
+    HasAnswer(Bytes, RequestClass),
+    /// It asks for what we are doing already.
+    Joins(TxId),
+    /// It must not go out.
+    Refused(Failure),
+}
+
+impl Mux {
+    pub(super) fn submit(&mut self, now: Now, client: ClientTag, request: Box<Request>) {
+        let refusal = match self.draining {
+            Some(_) => Some(Failure::Draining),
+            None if self.held >= self.settings.queue_max => Some(Failure::QueueFull),
+            None => None,
+        };
+        if let Some(failure) = refusal {
+            return self.refuse(client, &request, failure);
+        }
+        match self.known(&request, None) {
+            Known::Stranger => self.admit(now, client, request),
+            Known::Repeats(id) => self.take_place(client, id),
+            Known::HasAnswer(bytes, class) => {
+                let outcome = Outcome::Answered { bytes, class };
+                self.actions.push_back(Action::Reply { id: None, client, outcome });
+            }
+            Known::Joins(owner) => self.admit_joined(now, client, request, owner),
+            Known::Refused(failure) => self.refuse(client, &request, failure),
+        }
+    }
+
+    fn refuse(&mut self, client: ClientTag, request: &Request, failure: Failure) {
+        self.tally.received += 1;
+        self.tally.ended[FinalState::Refused as usize] += 1;
+        self.fact(Fact::Refused { mti: request.mti(), key: request.key().clone(), failure });
+        self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
+    }
+
+    fn admit(&mut self, now: Now, client: ClientTag, request: Box<Request>) {
+        let make_good = request.make_good();
+        if let Some(failure) = self.why_not(make_good) {
+            return self.refuse(client, &request, failure);
+        }
+        let terminal = request.tid().filter(|_| self.settings.lock_terminal);
+        let terminal = terminal.map(|tid| self.terminals.enter(tid));
+        let id = self.enter(now, client, request, terminal, Phase::Queued);
+        if make_good == MakeGood::CarryOn {
+            // Carried on whatever becomes of its client, so it is journaled as soon as it is accepted.
+            self.journal_intent(id);
+        }
+        match terminal {
+            Some(index) => {
+                self.place(id, Place::Waiting);
+                self.next_of_terminal(now, index);
+            }
+            None => self.its_turn(now, id),
+        }
+    }
+
+    /// Why a request that would have to be made good cannot be taken, if so.
+    fn why_not(&self, make_good: MakeGood) -> Option<Failure> {
+        if !self.transactions.has_room() {
+            return Some(Failure::QueueFull);
+        }
+        if make_good == MakeGood::Nothing {
+            return None;
+        }
+        if self.keys.is_full() || self.tally.owed >= self.settings.saf_max as u64 {
+            return Some(Failure::TableFull);
+        }
+        (self.settings.journaled && !self.journal_up).then_some(Failure::JournalDown)
+    }
+
+    fn enter(
+        &mut self,
+        now: Now,
+        client: ClientTag,
+        request: Box<Request>,
+        terminal: Option<TerminalIndex>,
+        phase: Phase,
+    ) -> TxId {
+        let key = self.keys.enter(request.key());
+        let deadline = now.uptime + self.settings.queue_timeout;
+        let id = self
+            .transactions
+            .insert(|id| Transaction::new(id, client, request, key, terminal, now.uptime, deadline, phase));
+        if let Some(slot) = self.keys.get_mut(key) {
+            slot.live.push(id);
+        }
+        self.set_timer(id, Timer::Deadline);
+        self.held += 1;
+        self.tally.received += 1;
+        self.tally.open += 1;
+        self.actions.push_back(Action::Accepted { id, client });
+        id
+    }
+
+    /// A client's own reversal waits for the answer to the one that is under way. Nothing of it goes to the host.
+    fn admit_joined(&mut self, now: Now, client: ClientTag, request: Box<Request>, owner: TxId) {
+        if !self.transactions.has_room() {
+            return self.refuse(client, &request, Failure::QueueFull);
+        }
+        let id = self.enter(now, client, request, None, Phase::Joined(owner));
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.joined = true;
+        }
+        if let Some(owed) = self.transactions.get_mut(owner).and_then(Transaction::owed_mut) {
+            owed.joined.push(id);
+        }
+    }
+
+    /// A repeat of a transaction that is still on its way: its client takes the place of the one before.
+    fn take_place(&mut self, client: ClientTag, id: TxId) {
+        self.fail(id, Failure::Superseded);
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.client = Some(client);
+            self.actions.push_back(Action::Accepted { id, client });
+        }
+    }
+
+    /// What is known of a request's key, itself (`except`) left aside.
+    fn known(&mut self, request: &Request, except: Option<TxId>) -> Known {
+        let Some(index) = self.keys.find(request.key()) else { return Known::Stranger };
+        let Some(slot) = self.keys.get(index) else { return Known::Stranger };
+        let mti = request.mti();
+        let repeats = mti.is_repeat() && request.make_good() != MakeGood::Nothing;
+        let mut superseded = None;
+        for id in slot.live.iter().copied().filter(|id| Some(*id) != except) {
+            let Some(other) = self.transactions.get(id) else { continue };
+            let same = other.request.mti().first() == mti.first();
+            let repeats = repeats && same && request.is_same_as(&other.request, &self.settings.echoed);
+            match &other.phase {
+                Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight if repeats => {
+                    return Known::Repeats(id);
+                }
+                Phase::Delivered(bytes, class) if repeats => {
+                    return Known::HasAnswer(bytes.clone(), *class);
+                }
+                // With the lock on it waits behind that answer and finds out on its turn what became of it.
+                Phase::Answered(_) if repeats && other.terminal.is_none() => {
+                    return Known::Refused(Failure::KeyReserved);
+                }
+                Phase::Owed(owed) => {
+                    let reversing = other.make_good() == MakeGood::Reverse;
+                    if repeats && reversing {
+                        return Known::Refused(Failure::BeingReversed);
+                    }
+                    match owed.state {
+                        OwedState::Parked => superseded = Some(id),
+                        _ if reversing && mti.is_reversal() => return Known::Joins(id),
+                        _ if !reversing && same => return Known::Joins(id),
+                        _ => return Known::Refused(Failure::KeyReserved),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if repeats {
+            let echoed = &self.settings.echoed;
+            for (_, tomb) in self.keys.tombs(index).filter(|(_, tomb)| tomb.mti.first() == mti.first()) {
+                match &tomb.kind {
+                    TombKind::Settled(Some((bytes, class))) if request.is_answered_in(bytes, echoed) => {
+                        return Known::HasAnswer(bytes.clone(), *class);
+                    }
+                    TombKind::Reversed(ended) if request.is_same_as(&ended.0, echoed) => {
+                        return Known::Refused(Failure::Reversed);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let Some(id) = superseded {
+            let key = request.key().clone();
+            self.fact(Fact::Superseded { id, key });
+        }
+        Known::Stranger
+    }
+
+    // -- turns -------------------------------------------------------------------------------------------------------
+
+    /// Lets a free terminal go on: reversals first, then requests in order of arrival.
+    ///
+    /// What is refused on its turn frees the terminal again; a list instead of recursion keeps the stack flat however
+    /// many are refused in a row.
+    pub(super) fn next_of_terminal(&mut self, now: Now, index: TerminalIndex) {
+        self.terminals_to_look_at.push_back(index);
+        if self.terminals_to_look_at.len() > 1 {
+            return;
+        }
+        while let Some(index) = self.terminals_to_look_at.front().copied() {
+            self.look_at_terminal(now, index);
+            self.terminals_to_look_at.pop_front();
+        }
+    }
+
+    fn look_at_terminal(&mut self, now: Now, index: TerminalIndex) {
+        let Some(terminal) = self.terminals.get(index) else { return };
+        if terminal.busy.is_some() {
+            return;
+        }
+        let (owed, waiting) =
+            (terminal.owed.front(&self.transactions), terminal.waiting.front(&self.transactions));
+        let Some(id) = owed.or(waiting) else { return self.terminals.leave(index) };
+        self.unplace(id);
+        if let Some(terminal) = self.terminals.get_mut(index) {
+            terminal.busy = Some(id);
+        }
+        match owed {
+            Some(_) => self.owed_has_terminal(now, id),
+            None => self.its_turn(now, id),
+        }
+    }
+
+    /// Its terminal is free for it (or it has none).
+    pub(super) fn its_turn(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        // Most keys are in use once, by the request itself.
+        let alone = self.keys.get(transaction.key).is_none_or(|slot| slot.live.len() == 1);
+        if (!alone || transaction.request.mti().is_repeat()) && !self.may_go(now, id) {
+            return;
+        }
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let journaled = self.settings.journaled && transaction.make_good() != MakeGood::Nothing;
+        if !journaled || transaction.durable {
+            transaction.phase = Phase::Ready;
+            self.place(id, Place::Ready);
+        } else if transaction.make_good() == MakeGood::CarryOn {
+            transaction.phase = Phase::Committing;
+        } else if self.link_up {
+            transaction.phase = Phase::Committing;
+            self.journal_intent(id);
+        } else {
+            self.place(id, Place::Turn);
+        }
+    }
+
+    /// Whether the state of its key, which may have changed while it waited, still lets it go. If not, it is ended.
+    fn may_go(&mut self, now: Now, id: TxId) -> bool {
+        let Some(transaction) = self.transactions.get(id) else { return false };
+        let request = transaction.request.clone();
+        match self.known(&request, Some(id)) {
+            Known::Stranger | Known::Repeats(_) => true,
+            Known::HasAnswer(bytes, class) => {
+                if let Some(client) = self.transactions.get_mut(id).and_then(|t| t.client.take()) {
+                    let outcome = Outcome::Answered { bytes, class };
+                    self.actions.push_back(Action::Reply { id: None, client, outcome });
+                }
+                self.end(now, id, FinalState::NeverSent, None);
+                false
+            }
+            Known::Joins(owner) => {
+                let Some(transaction) = self.transactions.get_mut(id) else { return false };
+                transaction.phase = Phase::Joined(owner);
+                transaction.joined = true;
+                if let Some(owed) = self.transactions.get_mut(owner).and_then(Transaction::owed_mut) {
+                    owed.joined.push(id);
+                }
+                self.free_terminal(now, id);
+                false
+            }
+            Known::Refused(failure) => {
+                self.never_sent(now, id, failure);
+                false
+            }
+        }
+    }
+
+    fn journal_intent(&mut self, id: TxId) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let request = transaction.request.clone();
+        self.journal(|| JournalOp::Intent { id, request });
+    }
+
+    /// The link is up: what waited for one is handed to the journal.
+    pub(super) fn commit_turns(&mut self, now: Now) {
+        while let Some(id) = self.turn.front(&self.transactions) {
+            self.unplace(id);
+            self.its_turn(now, id);
+        }
+    }
+
+    pub(super) fn durable(&mut self, now: Now, id: TxId) {
+        self.journal_up = true;
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        transaction.durable = true;
+        if !matches!(transaction.phase, Phase::Committing) {
+            return;
+        }
+        match self.gate(now, id) {
+            Some(failure) => self.never_sent(now, id, failure),
+            None => {
+                if let Some(transaction) = self.transactions.get_mut(id) {
+                    transaction.phase = Phase::Ready;
+                }
+                self.place(id, Place::Ready);
+            }
+        }
+    }
+
+    pub(super) fn journal_failed(&mut self, now: Now, id: TxId, unknown: bool) {
+        self.journal_up = false;
+        let Some(transaction) = self.transactions.get(id) else { return };
+        // Of unknown outcome: the journal reads it back and says so. Until then it must not be sent, and its deadline runs.
+        if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing) {
+            self.never_sent(now, id, Failure::JournalDown);
+        }
+    }
+
+    // -- gates -------------------------------------------------------------------------------------------------------
+
+    /// Why a request must not be sent now, if so. What is carried on without a client passes.
+    fn gate(&self, now: Now, id: TxId) -> Option<Failure> {
+        let transaction = self.transactions.get(id)?;
+        if transaction.make_good() == MakeGood::CarryOn {
+            return None;
+        }
+        if transaction.client.is_none() {
+            return Some(Failure::ClientGone);
+        }
+        if !self.link_up {
+            return Some(Failure::LinkDown);
+        }
+        let left = transaction.deadline.saturating_sub(now.uptime);
+        if left < self.settings.min_response_time || left.is_zero() {
+            return Some(self.why_expired(id));
+        }
+        let drain_left = self.draining.map(|deadline| deadline.saturating_sub(now.uptime));
+        drain_left.is_some_and(|left| left < self.settings.min_response_time).then_some(Failure::Draining)
+    }
+
+    /// It was accepted and will not be sent: the client is told, nothing is owed.
+    pub(super) fn never_sent(&mut self, now: Now, id: TxId, failure: Failure) {
+        self.fail(id, failure);
+        self.end(now, id, FinalState::NeverSent, None);
+    }
+
+    /// Takes the next request that may go out.
+    pub(super) fn pull_request(&mut self, now: Now) -> Option<Transmit> {
+        while let Some(id) = self.ready.front(&self.transactions) {
+            self.unplace(id);
+            if self.yields_to_reversal(now, id) {
+                continue;
+            }
+            if let Some(failure) = self.gate(now, id) {
+                self.never_sent(now, id, failure);
+                continue;
+            }
+            let Some(transaction) = self.transactions.get_mut(id) else { continue };
+            if transaction.make_good() == MakeGood::CarryOn && transaction.client.is_none() {
+                // Nobody waits for its answer: from here on it is the list of what is owed that sees to it.
+                self.owe(now, id, Owed::new(Owing::Advice, 0, self.settings.reversal_hold), Doubt::Advice);
+                continue;
+            }
+            transaction.phase = Phase::InFlight;
+            transaction.left_at = Some(now.uptime);
+            let bytes = transaction.request.bytes().clone();
+            self.place(id, Place::InFlight);
+            return Some(Transmit { id: Some(id), bytes });
+        }
+        None
+    }
+
+    /// A reversal that came up after its turn goes before it: of its terminal, or with its key.
+    fn yields_to_reversal(&mut self, now: Now, id: TxId) -> bool {
+        let Some(transaction) = self.transactions.get_mut(id) else { return true };
+        let (key, index) = (transaction.key, transaction.terminal);
+        if let Some(index) = index
+            && let Some(terminal) = self.terminals.get_mut(index)
+            && !terminal.owed.is_empty()
+        {
+            transaction.phase = Phase::Queued;
+            transaction.place = Place::Waiting;
+            terminal.busy = None;
+            terminal.waiting.push_front(&mut self.transactions, id);
+            self.next_of_terminal(now, index);
+            return true;
+        }
+        let shared = self.keys.get(key).is_some_and(|slot| slot.live.len() > 1);
+        shared && !self.may_go(now, id)
+    }
+
+    // -- the end of waiting ------------------------------------------------------------------------------------------
+
+    /// Why a request was not sent by its deadline.
+    pub(super) fn why_expired(&self, id: TxId) -> Failure {
+        if !self.link_up {
+            return Failure::LinkDown;
+        }
+        let terminal =
+            self.transactions.get(id).and_then(|t| t.terminal).and_then(|index| self.terminals.get(index));
+        let busy = terminal.and_then(|terminal| terminal.busy).and_then(|busy| self.transactions.get(busy));
+        match busy {
+            Some(busy) if busy.owed().is_some() => Failure::TerminalHeld,
+            _ => Failure::Expired,
+        }
+    }
+
+    /// The deadline of a transaction has passed, in whatever phase.
+    pub(super) fn deadline_passed(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        match &transaction.phase {
+            Phase::Queued | Phase::Committing | Phase::Ready => {
+                let failure = self.why_expired(id);
+                self.leave_waiting(now, id, failure);
+            }
+            Phase::InFlight => {
+                self.fail(id, Failure::TimedOut);
+                self.make_good(now, id, Doubt::NoReply);
+            }
+            Phase::Answered(_) => {
+                if let Some(client) = transaction.client {
+                    let outcome = Outcome::Failed(Failure::TooLate);
+                    self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
+                }
+                self.undelivered(now, id, Doubt::Undelivered);
+            }
+            Phase::Joined(owner) => {
+                let owner = *owner;
+                self.leave_joined(owner, id);
+                self.fail(id, Failure::TimedOut);
+                self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
+            }
+            Phase::Delivered(..) | Phase::Owed(_) => {}
+        }
+    }
+
+    /// Its deadline passed, or its client left, before it was sent. A request is over; an advice or reversal of the
+    /// client's stays in its place and is carried on.
+    pub(super) fn leave_waiting(&mut self, now: Now, id: TxId, failure: Failure) {
+        let carried_on = self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::CarryOn);
+        if carried_on {
+            self.fail(id, failure);
+            self.set_timer(id, Timer::None);
+        } else {
+            self.never_sent(now, id, failure);
+        }
+    }
+
+    pub(super) fn leave_joined(&mut self, owner: TxId, id: TxId) {
+        if let Some(owed) = self.transactions.get_mut(owner).and_then(Transaction::owed_mut) {
+            owed.joined.retain(|joined| *joined != id);
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The mux itself: its state, its doors, and the small steps that all its parts share.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
+use super::arena::{Arena, List};
+use super::event::{Event, TxId};
+use super::keys::{Keys, TombKind, Tombstone};
+use super::settings::Settings;
+use super::tally::Tally;
+use super::terminals::{TerminalIndex, Terminals};
+use super::transaction::{PLACE, Phase, Place, TIMER, Timer, Transaction};
+use crate::iso8583::Mti;
+use crate::rules::MatchKey;
+use crate::time::Now;
+
+/// Most answers to a host's own requests that wait for the link; further ones are dropped, as the host will ask again.
+const HOST_REPLIES_MAX: usize = 64;
+/// Most transactions that one call of [`Mux::handle_timeout`] times out, so that no call takes long.
+const TIMEOUTS_PER_STEP: usize = 512;
+
+/// The state machine of one upstream. See the module's documentation.
+pub struct Mux {
+    pub(super) settings: Settings,
+    pub(super) transactions: Arena<Transaction>,
+    pub(super) terminals: Terminals,
+    pub(super) keys: Keys,
+    /// Until their deadline, oldest first: all have the same time, so arrival order is deadline order.
+    pub(super) deadlines: List<TIMER>,
+    /// Delivered and not yet acknowledged by the client's TCP.
+    pub(super) deliveries: List<TIMER>,
+    /// Requests whose turn has come while there was no link to commit for.
+    pub(super) turn: List<PLACE>,
+    /// Requests to be pulled.
+    pub(super) ready: List<PLACE>,
+    /// Reversals and advices to be pulled.
+    pub(super) owed_ready: List<PLACE>,
+    pub(super) in_flight: List<PLACE>,
+    /// When owed reversals and advices want attention.
+    pub(super) agenda: BTreeSet<(Duration, TxId)>,
+    /// Whether the next pull looks at what is owed first.
+    pub(super) owed_first: bool,
+    pub(super) host_replies: VecDeque<Bytes>,
+    pub(super) actions: VecDeque<Action>,
+    /// Terminals that may have something to go on with.
+    pub(super) terminals_to_look_at: VecDeque<TerminalIndex>,
+    /// Owed ones for which their terminal waits.
+    pub(super) holding: BTreeSet<TxId>,
+    pub(super) link_up: bool,
+    pub(super) journal_up: bool,
+    pub(super) draining: Option<Duration>,
+    /// Draining has come so far that nothing waiting is sent any more.
+    pub(super) waiting_refused: bool,
+    pub(super) drained: bool,
+    pub(super) tally: Tally,
+    /// Open transactions that `maxQueue` counts: waiting, in flight, being delivered.
+    pub(super) held: usize,
+}
+
+impl Mux {
+    /// At rest, with the link down.
+    pub fn new(settings: Settings) -> Mux {
+        Mux {
+            transactions: Arena::new(),
+            terminals: Terminals::new(),
+            keys: Keys::new(settings.tombstones_max),
+            deadlines: List::new(),
+            deliveries: List::new(),
+            turn: List::new(),
+            ready: List::new(),
+            owed_ready: List::new(),
+            in_flight: List::new(),
+            agenda: BTreeSet::new(),
+            owed_first: true,
+            host_replies: VecDeque::new(),
+            actions: VecDeque::new(),
+            terminals_to_look_at: VecDeque::new(),
+            holding: BTreeSet::new(),
+            link_up: false,
+            journal_up: true,
+            draining: None,
+            waiting_refused: false,
+            drained: false,
+            tally: Tally::default(),
+            held: 0,
+            settings,
+        }
+    }
+
+    /// Takes an event that happened at `now`. Times never go back.
+    pub fn handle(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Submit { client, request } => self.submit(now, client, request),
+            Event::ClientGone { id } => self.client_gone(now, id),
+            Event::Delivered { id } => self.delivered(now, id),
+            Event::DeliveryFailed { id } => self.delivery_failed(now, id),
+            Event::Acknowledged { id } => self.acknowledged(now, id),
+            Event::LinkUp => self.link_is_up(now),
+            Event::LinkDown => self.link_is_down(now),
+            Event::Received(answer) => self.received(now, &answer),
+            Event::HostRequest { reply } => self.host_request(reply),
+            Event::Durable { id } => self.durable(now, id),
+            Event::JournalFailed { id, unknown } => self.journal_failed(now, id, unknown),
+            Event::JournalUp => self.journal_up = true,
+            Event::Drain { deadline } => self.drain(now, deadline),
+        }
+        self.look_if_drained(now);
+    }
+
+    /// The next message for the link, if the link is up and there is one. From now on its bytes count as sent, so they
+    /// belong to this one connection and die with it.
+    pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
+        if !self.link_up {
+            return None;
+        }
+        if let Some(bytes) = self.host_replies.pop_front() {
+            return Some(Transmit { id: None, bytes });
+        }
+        // What is owed and what is new take turns, so that neither a long list of reversals nor a flood of requests
+        // keeps the other from the link. (Order within a terminal is the terminals' business, not this one's.)
+        let owed_first = self.owed_first;
+        self.owed_first = !owed_first;
+        let first = if owed_first { self.pull_owed(now) } else { None };
+        // A request may turn into something owed, or make way for it, when its turn to be pulled comes.
+        first.or_else(|| self.pull_request(now)).or_else(|| self.pull_owed(now))
+    }
+
+    /// The next action, in the order in which they arose.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Until when (uptime) [`Mux::handle_timeout`] has to be called; `None`: nothing is awaited.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let deadline = self.deadlines.front(&self.transactions).and_then(|id| self.transactions.get(id));
+        let delivery = self.deliveries.front(&self.transactions).and_then(|id| self.transactions.get(id));
+        [
+            deadline.map(|transaction| transaction.deadline),
+            delivery.map(|transaction| transaction.deadline),
+            self.agenda.first().map(|(at, _)| *at),
+            self.keys.next_end(),
+            self.next_drain_step(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Time has come to `now`: times out what is due, a bounded number of transactions a call; if more are due,
+    /// [`Mux::poll_timeout`] stays in the past.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for _ in 0..TIMEOUTS_PER_STEP {
+            let Some(id) = self.deadlines.front(&self.transactions) else { break };
+            if self.transactions.get(id).is_none_or(|transaction| transaction.deadline > now.uptime) {
+                break;
+            }
+            self.deadline_passed(now, id);
+        }
+        for _ in 0..TIMEOUTS_PER_STEP {
+            let Some(id) = self.deliveries.front(&self.transactions) else { break };
+            if self.transactions.get(id).is_none_or(|transaction| transaction.deadline > now.uptime) {
+                break;
+            }
+            self.acknowledged(now, id);
+        }
+        for _ in 0..TIMEOUTS_PER_STEP {
+            let Some((at, id)) = self.agenda.first().copied() else { break };
+            if at > now.uptime {
+                break;
+            }
+            self.agenda.pop_first();
+            self.owed_is_due(now, id);
+        }
+        self.keys.expire(now.uptime, TIMEOUTS_PER_STEP);
+        self.drain_step(now);
+        self.look_if_drained(now);
+    }
+
+    /// Counters and gauges, a copy.
+    pub fn tally(&self) -> Tally {
+        Tally {
+            in_flight: self.in_flight.len() as u64,
+            terminals_busy: self.terminals.len() as u64,
+            tombstones: self.keys.count() as u64,
+            ..self.tally
+        }
+    }
+
+    /// What is open or parked, in no particular order: for people to look at, a copy.
+    pub fn transactions(&self) -> Vec<View> {
+        let view = |transaction: &Transaction| {
+            let slot = self.keys.get(transaction.key)?;
+            Some(View {
+                id: transaction.id,
+                mti: transaction.request.mti(),
+                key: slot.key.clone(),
+                state: transaction.state_name(),
+                arrived: transaction.arrived,
+                attempts: transaction.owed().map_or(0, |owed| owed.attempts),
+            })
+        };
+        self.transactions.iter().filter_map(view).collect()
+    }
+
+    fn link_is_up(&mut self, now: Now) {
+        self.link_up = true;
+        self.holds_run_again(now);
+        self.commit_turns(now);
+    }
+
+    fn link_is_down(&mut self, now: Now) {
+        self.link_up = false;
+        self.host_replies.clear();
+        self.holds_stand_still(now);
+        while let Some(id) = self.in_flight.front(&self.transactions) {
+            self.lost_with_link(now, id);
+        }
+    }
+
+    fn host_request(&mut self, reply: Option<Bytes>) {
+        if let Some(reply) = reply
+            && self.link_up
+            && self.host_replies.len() < HOST_REPLIES_MAX
+        {
+            self.host_replies.push_back(reply);
+        }
+    }
+
+    // -- small steps -------------------------------------------------------------------------------------------------
+
+    pub(super) fn fact(&mut self, fact: Fact) {
+        self.actions.push_back(Action::Fact(fact));
+    }
+
+    pub(super) fn journal(&mut self, op: impl FnOnce() -> JournalOp) {
+        if self.settings.journaled {
+            self.actions.push_back(Action::Journal(op()));
+        }
+    }
+
+    /// Tells the client, if one still waits, that it gets no answer; nobody waits from then on.
+    pub(super) fn fail(&mut self, id: TxId, failure: Failure) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        if let Some(client) = transaction.client.take() {
+            self.actions.push_back(Action::Reply { id: Some(id), client, outcome: Outcome::Failed(failure) });
+        }
+    }
+
+    /// Takes it out of the list it waits in, if it does.
+    pub(super) fn unplace(&mut self, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let place = std::mem::replace(&mut transaction.place, Place::None);
+        let terminal = transaction.terminal;
+        match place {
+            Place::None => {}
+            Place::Turn => self.turn.remove(&mut self.transactions, id),
+            Place::Ready => self.ready.remove(&mut self.transactions, id),
+            Place::OwedReady => self.owed_ready.remove(&mut self.transactions, id),
+            Place::InFlight => self.in_flight.remove(&mut self.transactions, id),
+            Place::Waiting | Place::OwedWaiting => {
+                let Some(terminal) = terminal.and_then(|index| self.terminals.get_mut(index)) else { return };
+                match place {
+                    Place::Waiting => terminal.waiting.remove(&mut self.transactions, id),
+                    _ => terminal.owed.remove(&mut self.transactions, id),
+                }
+            }
+        }
+    }
+
+    pub(super) fn place(&mut self, id: TxId, place: Place) {
+        self.unplace(id);
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        transaction.place = place;
+        let terminal = transaction.terminal;
+        match place {
+            Place::None => {}
+            Place::Turn => self.turn.push_back(&mut self.transactions, id),
+            Place::Ready => self.ready.push_back(&mut self.transactions, id),
+            Place::OwedReady => self.owed_ready.push_back(&mut self.transactions, id),
+            Place::InFlight => self.in_flight.push_back(&mut self.transactions, id),
+            Place::Waiting | Place::OwedWaiting => {
+                let Some(terminal) = terminal.and_then(|index| self.terminals.get_mut(index)) else { return };
+                match place {
+                    Place::Waiting => terminal.waiting.push_back(&mut self.transactions, id),
+                    _ => terminal.owed.push_back(&mut self.transactions, id),
+                }
+            }
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, id: TxId, timer: Timer) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        match std::mem::replace(&mut transaction.timer, timer) {
+            Timer::None => {}
+            Timer::Deadline => self.deadlines.remove(&mut self.transactions, id),
+            Timer::Delivery => self.deliveries.remove(&mut self.transactions, id),
+        }
+        match timer {
+            Timer::None => {}
+            Timer::Deadline => self.deadlines.push_back(&mut self.transactions, id),
+            Timer::Delivery => self.deliveries.push_back(&mut self.transactions, id),
+        }
+    }
+
+    /// Frees its terminal, if it is busy with this one, for whatever comes next there.
+    pub(super) fn free_terminal(&mut self, now: Now, id: TxId) {
+        let Some(index) = self.transactions.get(id).and_then(|transaction| transaction.terminal) else {
+            return;
+        };
+        if let Some(terminal) = self.terminals.get_mut(index)
+            && terminal.busy == Some(id)
+        {
+            terminal.busy = None;
+            self.next_of_terminal(now, index);
+        }
+    }
+
+    /// The transaction has reached its final state. It leaves every table but the tombstones.
+    pub(super) fn end(&mut self, now: Now, id: TxId, state: FinalState, tomb: Option<TombKindOf>) {
+        self.count_end(now, id, state);
+        self.bury(now, id, state, tomb);
+    }
+
+    pub(super) fn count_end(&mut self, now: Now, id: TxId, state: FinalState) {
+        self.journal(|| JournalOp::End { id, state });
+        self.tally.ended[state as usize] += 1;
+        self.tally.open -= 1;
+        self.tell_end(now, id, state);
+    }
+
+    /// It had ended, and is open again.
+    pub(super) fn uncount_end(&mut self, state: FinalState) {
+        self.tally.ended[state as usize] -= 1;
+        self.tally.open += 1;
+    }
+
+    pub(super) fn tell_end(&mut self, now: Now, id: TxId, state: FinalState) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let Some(slot) = self.keys.get(transaction.key) else { return };
+        let (mti, key) = (transaction.request.mti(), slot.key.clone());
+        let age = now.uptime.saturating_sub(transaction.arrived);
+        self.fact(Fact::Ended { id, mti, key, state, age });
+    }
+
+    /// Takes it out of every table, leaving a tombstone if one is wanted.
+    pub(super) fn bury(&mut self, now: Now, id: TxId, state: FinalState, tomb: Option<TombKindOf>) {
+        self.unplace(id);
+        self.set_timer(id, Timer::None);
+        self.forget_dates(id);
+        let Some(transaction) = self.transactions.get(id) else { return };
+        if !matches!(transaction.phase, Phase::Owed(_) | Phase::Delivered(..)) {
+            self.held -= 1;
+        }
+        let index = transaction.terminal;
+        let busy = index.and_then(|index| self.terminals.get(index)).is_some_and(|t| t.busy == Some(id));
+        let Some(transaction) = self.transactions.remove(id) else { return };
+        let (key, mti) = (transaction.key, transaction.request.mti());
+        let kind = tomb.map(|tomb| match tomb {
+            TombKindOf::Settled => TombKind::Settled(match transaction.phase {
+                Phase::Delivered(bytes, class) => Some((bytes, class)),
+                _ => None,
+            }),
+            TombKindOf::Unanswered => TombKind::Unanswered,
+            TombKindOf::Unsettled => TombKind::Unsettled(transaction.request),
+            TombKindOf::Reversed => match transaction.phase {
+                Phase::Owed(owed) => TombKind::Reversed(Box::new((*transaction.request, *owed))),
+                _ => TombKind::Unanswered,
+            },
+        });
+        if let Some(kind) = kind {
+            let until = now.uptime + self.settings.late_window;
+            self.keys.bury(Tombstone { id, key, mti, state, until, kind });
+        }
+        self.keys.leave(key, id);
+        let Some(index) = index else { return };
+        if busy && let Some(terminal) = self.terminals.get_mut(index) {
+            terminal.busy = None;
+        }
+        self.next_of_terminal(now, index);
+    }
+}
+
+/// One transaction as the mux sees it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its id.
+    pub id: TxId,
+    /// Its request's MTI.
+    pub mti: Mti,
+    /// Its key.
+    pub key: MatchKey,
+    /// Where it is: `queued`, `committing`, `ready`, `in flight`, `answered`, `delivered`, `joined`, `owed`, `sent`, `parked`.
+    pub state: &'static str,
+    /// When it came (uptime).
+    pub arrived: Duration,
+    /// How often its reversal or advice was sent.
+    pub attempts: u32,
+}
+
+/// What kind of tombstone is wanted.
+pub(super) enum TombKindOf {
+    /// Nothing that comes changes anything.
+    Settled,
+    /// It was never answered, and nothing is owed.
+    Unanswered,
+    /// The host said no, or that it does not know.
+    Unsettled,
+    /// Its reversal ended.
+    Reversed,
+}

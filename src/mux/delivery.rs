@@ -1,0 +1,171 @@
+//! From the host's answer to the client's hands.
+
+use smallvec::SmallVec;
+
+use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome};
+use super::core::{Mux, TombKindOf};
+use super::event::TxId;
+use super::transaction::{Phase, Timer, Transaction};
+use crate::dialect::{RequestClass, ReversalClass};
+use crate::rules::{Answer, MakeGood};
+use crate::time::Now;
+
+impl Mux {
+    /// The host answered a request that was in flight.
+    pub(super) fn answered(&mut self, now: Now, id: TxId, answer: &Answer) {
+        self.unplace(id);
+        let class = answer.request_class();
+        self.journal(|| JournalOp::Answered { id, class });
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let bytes = answer.message().raw().clone();
+        if let Some(client) = transaction.client {
+            transaction.phase = Phase::Answered(class);
+            transaction.answer = Some(bytes.clone());
+            let outcome = Outcome::Answered { bytes, class };
+            self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
+            return;
+        }
+        let make_good = transaction.make_good();
+        if let Some(key) = self.keys.get(transaction.key).map(|slot| slot.key.clone()) {
+            self.fact(Fact::ClientGone { id, key, class });
+        }
+        if make_good == MakeGood::CarryOn && answer.reversal_class() == ReversalClass::Accepted {
+            return self.end(now, id, FinalState::AdviceAccepted, Some(TombKindOf::Settled));
+        }
+        self.settle_undelivered(now, id, class, Doubt::ClientGone);
+    }
+
+    /// The answer is known and the client will not get it.
+    fn settle_undelivered(&mut self, now: Now, id: TxId, class: RequestClass, why: Doubt) {
+        let reversible = self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::Reverse);
+        if reversible && class == RequestClass::Declined {
+            return self.end(now, id, FinalState::DeclinedUndelivered, Some(TombKindOf::Unsettled));
+        }
+        self.make_good(now, id, why);
+    }
+
+    pub(super) fn delivered(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let Phase::Answered(class) = transaction.phase else { return };
+        if transaction.deadline < now.uptime {
+            // Wholly written, but after the deadline: not delivered in time.
+            return self.deadline_passed(now, id);
+        }
+        transaction.client = None;
+        if transaction.make_good() != MakeGood::Reverse || transaction.joined {
+            return self.end(now, id, FinalState::Delivered, Some(TombKindOf::Settled));
+        }
+        if class == RequestClass::Declined {
+            return self.end(now, id, FinalState::Delivered, Some(TombKindOf::Unsettled));
+        }
+        // Counted and journaled as delivered now; watched until the client's TCP has it.
+        let bytes = transaction.answer.take().unwrap_or_default();
+        transaction.phase = Phase::Delivered(bytes, class);
+        transaction.deadline = now.uptime + self.settings.delivery_timeout;
+        self.set_timer(id, Timer::Delivery);
+        self.held -= 1;
+        self.count_end(now, id, FinalState::Delivered);
+        self.free_terminal(now, id);
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.terminal = None;
+        }
+    }
+
+    /// It can no longer turn out undelivered.
+    pub(super) fn acknowledged(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let tomb = match &transaction.phase {
+            Phase::Delivered(_, RequestClass::Approved) => TombKindOf::Settled,
+            Phase::Delivered(..) => TombKindOf::Unsettled,
+            _ => return,
+        };
+        self.bury(now, id, FinalState::Delivered, Some(tomb));
+    }
+
+    pub(super) fn delivery_failed(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        match &transaction.phase {
+            Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
+            Phase::Delivered(..) => {
+                self.uncount_end(FinalState::Delivered);
+                self.make_good(now, id, Doubt::Undelivered);
+            }
+            _ => {}
+        }
+    }
+
+    /// A session had the answer and could not deliver it, or not in time.
+    pub(super) fn undelivered(&mut self, now: Now, id: TxId, why: Doubt) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let Phase::Answered(class) = transaction.phase else { return };
+        transaction.client = None;
+        self.settle_undelivered(now, id, class, why);
+    }
+
+    pub(super) fn client_gone(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        match &transaction.phase {
+            Phase::Queued | Phase::Committing | Phase::Ready => {
+                transaction.client = None;
+                self.leave_waiting(now, id, Failure::ClientGone);
+            }
+            Phase::InFlight => {
+                transaction.client = None;
+                if self.settings.reverse_on_disconnect && transaction.make_good() == MakeGood::Reverse {
+                    self.make_good(now, id, Doubt::ClientGone);
+                }
+            }
+            Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
+            Phase::Joined(owner) => {
+                let owner = *owner;
+                transaction.client = None;
+                self.leave_joined(owner, id);
+                self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
+            }
+            Phase::Delivered(..) | Phase::Owed(_) => {}
+        }
+    }
+
+    /// The link on which it was in flight is gone.
+    pub(super) fn lost_with_link(&mut self, now: Now, id: TxId) {
+        self.unplace(id);
+        match self.transactions.get(id).map(|transaction| &transaction.phase) {
+            Some(Phase::InFlight) => {
+                self.fail(id, Failure::LinkLost);
+                self.make_good(now, id, Doubt::LinkLost);
+            }
+            Some(Phase::Owed(_)) => self.owed_lost_with_link(now, id),
+            _ => {}
+        }
+    }
+
+    /// Hands the answer to our reversal to the clients whose own reversals joined it.
+    pub(super) fn answer_joined(&mut self, now: Now, id: TxId, answer: &Answer) {
+        for joined in self.take_joined(id) {
+            let Some(transaction) = self.transactions.get_mut(joined) else { continue };
+            let Some(client) = transaction.client else {
+                self.end(now, joined, FinalState::Unanswered, Some(TombKindOf::Unanswered));
+                continue;
+            };
+            let (class, bytes) = (answer.request_class(), answer.message().raw().clone());
+            transaction.phase = Phase::Answered(class);
+            transaction.answer = Some(bytes.clone());
+            let outcome = Outcome::Answered { bytes, class };
+            self.actions.push_back(Action::Reply { id: Some(joined), client, outcome });
+        }
+    }
+
+    /// No answer will come to what joined: who has a client waits for its deadline, the others are over.
+    pub(super) fn leave_joined_alone(&mut self, now: Now, id: TxId) {
+        for joined in self.take_joined(id) {
+            if self.transactions.get(joined).is_some_and(|transaction| transaction.client.is_none()) {
+                self.end(now, joined, FinalState::Unanswered, Some(TombKindOf::Unanswered));
+            }
+        }
+    }
+
+    fn take_joined(&mut self, id: TxId) -> SmallVec<[TxId; 1]> {
+        let owed = self.transactions.get_mut(id).and_then(Transaction::owed_mut);
+        owed.map(|owed| std::mem::take(&mut owed.joined)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,285 @@
+//! Who has which key: open transactions, and tombstones of those that ended lately.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use super::action::FinalState;
+use super::event::TxId;
+use super::transaction::Owed;
+use crate::dialect::RequestClass;
+use crate::iso8583::Mti;
+use crate::rules::{MatchKey, Request};
+
+/// A key's place in [`Keys`].
+pub(super) type KeyIndex = u32;
+
+/// One key that is in use or was lately.
+pub(super) struct KeySlot {
+    pub(super) key: MatchKey,
+    /// Open transactions with this key, oldest first.
+    pub(super) live: SmallVec<[TxId; 2]>,
+    /// Serial numbers of its tombstones, oldest first.
+    tombs: SmallVec<[u64; 1]>,
+}
+
+/// What is remembered of an ended transaction for `lateWindow`.
+pub(super) struct Tombstone {
+    pub(super) id: TxId,
+    pub(super) key: KeyIndex,
+    pub(super) mti: Mti,
+    /// The state under which it was counted.
+    pub(super) state: FinalState,
+    pub(super) until: Duration,
+    pub(super) kind: TombKind,
+}
+
+/// How it ended, and what a further answer can still mean.
+pub(super) enum TombKind {
+    /// Nothing that comes changes anything. With the answer, for a client's repeat, while there is room for it.
+    Settled(Option<(Bytes, RequestClass)>),
+    /// There was no answer and nothing is owed: an answer is late, and that is all.
+    Unanswered,
+    /// The host said no, or that it does not know: a later approval has to be made good.
+    Unsettled(Box<Request>),
+    /// Its reversal ended (accepted, or finally not found): a later approval wants one more repeat.
+    Reversed(Box<(Request, Owed)>),
+}
+
+impl TombKind {
+    fn is_harmless(&self) -> bool {
+        matches!(self, TombKind::Settled(_) | TombKind::Unanswered)
+    }
+}
+
+/// All keys.
+///
+/// Tombstones are bounded. When there is no room, those that a further answer could not change make way, oldest first;
+/// if all that are left matter, [`Keys::is_full`] says so, and new financial requests are refused rather than one of
+/// them forgotten.
+pub(super) struct Keys {
+    slots: Vec<Option<KeySlot>>,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+    /// Tombstones by serial number; two rings so that each ends in order.
+    harmless: Ring,
+    mattering: Ring,
+    tombs_max: usize,
+    next_serial: u64,
+    /// Settled tombstones that may hold an answer, oldest first.
+    answers: VecDeque<u64>,
+}
+
+/// Tombstones in the order in which they end. Serial numbers of a ring ascend; a removed one leaves a hole until it is
+/// at the front.
+#[derive(Default)]
+struct Ring {
+    queue: VecDeque<(u64, Option<Tombstone>)>,
+    len: usize,
+}
+
+/// How many answers are kept for clients' repeats.
+const ANSWERS_MAX: usize = 16_384;
+
+impl Ring {
+    fn position(&self, serial: u64) -> Option<usize> {
+        self.queue.binary_search_by_key(&serial, |(serial, _)| *serial).ok()
+    }
+
+    fn get(&self, serial: u64) -> Option<&Tombstone> {
+        self.queue[self.position(serial)?].1.as_ref()
+    }
+
+    fn take(&mut self, serial: u64) -> Option<Tombstone> {
+        let position = self.position(serial)?;
+        let tomb = self.queue[position].1.take()?;
+        self.len -= 1;
+        self.trim();
+        Some(tomb)
+    }
+
+    fn trim(&mut self) {
+        while let Some((_, None)) = self.queue.front() {
+            self.queue.pop_front();
+        }
+        // Holes behind a long-lived front are squeezed out when they are more than what stands between them.
+        if self.queue.len() > 2 * self.len + 64 {
+            self.queue.retain(|(_, tomb)| tomb.is_some());
+        }
+    }
+
+    fn push(&mut self, serial: u64, tomb: Tombstone) {
+        self.queue.push_back((serial, Some(tomb)));
+        self.len += 1;
+    }
+
+    fn front(&self) -> Option<(u64, Duration)> {
+        let (serial, tomb) = self.queue.front()?;
+        tomb.as_ref().map(|tomb| (*serial, tomb.until))
+    }
+}
+
+impl Keys {
+    pub(super) fn new(tombs_max: usize) -> Keys {
+        Keys {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: hashbrown::DefaultHashBuilder::default(),
+            harmless: Ring::default(),
+            mattering: Ring::default(),
+            tombs_max,
+            next_serial: 0,
+            answers: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn find(&self, key: &MatchKey) -> Option<KeyIndex> {
+        let slots = &self.slots;
+        let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|slot| slot.key == *key);
+        self.by_key.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    /// The slot of `key`, made if it was not known.
+    pub(super) fn enter(&mut self, key: &MatchKey) -> KeyIndex {
+        if let Some(index) = self.find(key) {
+            return index;
+        }
+        let slot = KeySlot { key: key.clone(), live: SmallVec::new(), tombs: SmallVec::new() };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = Some(slot);
+                index
+            }
+            None => {
+                self.slots.push(Some(slot));
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.by_key.insert_unique(hasher.hash_one(key), index, |index| {
+            slots[*index as usize].as_ref().map_or(0, |slot| hasher.hash_one(&slot.key))
+        });
+        index
+    }
+
+    pub(super) fn get(&self, index: KeyIndex) -> Option<&KeySlot> {
+        self.slots.get(index as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, index: KeyIndex) -> Option<&mut KeySlot> {
+        self.slots.get_mut(index as usize)?.as_mut()
+    }
+
+    /// `id` no longer has the key.
+    pub(super) fn leave(&mut self, index: KeyIndex, id: TxId) {
+        if let Some(slot) = self.get_mut(index) {
+            slot.live.retain(|live| *live != id);
+        }
+        self.forget_if_unused(index);
+    }
+
+    fn forget_if_unused(&mut self, index: KeyIndex) {
+        let Some(slot) = self.get(index) else { return };
+        if !slot.live.is_empty() || !slot.tombs.is_empty() {
+            return;
+        }
+        let hash = self.hasher.hash_one(&slot.key);
+        if let Ok(entry) = self.by_key.find_entry(hash, |other| *other == index) {
+            entry.remove();
+        }
+        self.slots[index as usize] = None;
+        self.free.push(index);
+    }
+
+    /// Remembers how `id` ended.
+    pub(super) fn bury(&mut self, tomb: Tombstone) {
+        let index = tomb.key;
+        // A settled predecessor with the same key tells nothing that this one does not.
+        let older = self.get(index).and_then(|slot| slot.tombs.last().copied());
+        if let Some(older) = older.filter(|serial| self.harmless.get(*serial).is_some()) {
+            self.exhume(older);
+        }
+        if self.count() >= self.tombs_max
+            && let Some((oldest, _)) = self.harmless.front()
+        {
+            self.exhume(oldest);
+        }
+        self.next_serial += 1;
+        let serial = self.next_serial;
+        let has_answer = matches!(tomb.kind, TombKind::Settled(Some(_)));
+        match tomb.kind.is_harmless() {
+            true => self.harmless.push(serial, tomb),
+            false => self.mattering.push(serial, tomb),
+        }
+        if has_answer {
+            self.keep_answer(serial);
+        }
+        if let Some(slot) = self.get_mut(index) {
+            slot.tombs.push(serial);
+        }
+    }
+
+    /// The oldest answer makes way for the one of `serial` when there are too many.
+    fn keep_answer(&mut self, serial: u64) {
+        self.answers.push_back(serial);
+        if self.answers.len() > ANSWERS_MAX
+            && let Some(oldest) = self.answers.pop_front()
+            && let Some(position) = self.harmless.position(oldest)
+            && let Some(tomb) = &mut self.harmless.queue[position].1
+        {
+            tomb.kind = TombKind::Settled(None);
+        }
+    }
+
+    /// Takes a tombstone out. Its key slot stays as long as the caller wants: see [`Keys::leave`].
+    pub(super) fn exhume(&mut self, serial: u64) -> Option<Tombstone> {
+        let tomb = self.harmless.take(serial).or_else(|| self.mattering.take(serial))?;
+        if let Some(slot) = self.get_mut(tomb.key) {
+            slot.tombs.retain(|other| *other != serial);
+        }
+        Some(tomb)
+    }
+
+    /// The tombstones of a key, newest first, with their serial numbers.
+    pub(super) fn tombs(&self, index: KeyIndex) -> impl Iterator<Item = (u64, &Tombstone)> {
+        let serials = self.get(index).map_or(&[][..], |slot| &slot.tombs);
+        serials.iter().rev().filter_map(|serial| {
+            self.harmless.get(*serial).or_else(|| self.mattering.get(*serial)).map(|tomb| (*serial, tomb))
+        })
+    }
+
+    /// When the next tombstone ends.
+    pub(super) fn next_end(&self) -> Option<Duration> {
+        [self.harmless.front(), self.mattering.front()].into_iter().flatten().map(|(_, until)| until).min()
+    }
+
+    /// Forgets up to `most` tombstones whose time is over. Whether more are left.
+    pub(super) fn expire(&mut self, now: Duration, most: usize) -> bool {
+        for _ in 0..most {
+            let fronts = [self.harmless.front(), self.mattering.front()];
+            let Some((serial, _)) = fronts.into_iter().flatten().find(|(_, until)| *until <= now) else {
+                return false;
+            };
+            if let Some(tomb) = self.exhume(serial) {
+                self.forget_if_unused(tomb.key);
+            }
+        }
+        self.next_end().is_some_and(|until| until <= now)
+    }
+
+    /// How many tombstones there are.
+    pub(super) fn count(&self) -> usize {
+        self.harmless.len + self.mattering.len
+    }
+
+    /// Whether every tombstone there is room for is one that must not be forgotten.
+    pub(super) fn is_full(&self) -> bool {
+        self.mattering.len >= self.tombs_max
+    }
+}

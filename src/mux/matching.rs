@@ -1,0 +1,321 @@
+//! Whose answer is it?
+
+use super::action::{Doubt, Fact, FinalState, JournalOp, Unmatched};
+use super::core::Mux;
+use super::event::TxId;
+use super::keys::{KeyIndex, TombKind, Tombstone};
+use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
+use crate::dialect::{RequestClass, ReversalClass};
+use crate::iso8583::field;
+use crate::rules::{Answer, MakeGood, MatchKey, Request};
+use crate::time::Now;
+
+/// How many transactions in flight are looked at for the one nearest to an unmatched answer.
+const NEAREST_OF: usize = 64;
+
+impl Mux {
+    pub(super) fn received(&mut self, now: Now, answer: &Answer) {
+        let Some(key) = answer.key() else { return self.unmatched(answer, Unmatched::NoKey) };
+        let Some(index) = self.keys.find(key) else { return self.unmatched(answer, Unmatched::UnknownKey) };
+        match self.find_waiting(now, index, answer) {
+            Found::One(id) => match self.transactions.get(id).map(|transaction| &transaction.phase) {
+                Some(Phase::Owed(_)) => self.owed_answered(now, id, answer),
+                _ => self.answered(now, id, answer),
+            },
+            Found::Several => self.unmatched(answer, Unmatched::Ambiguous),
+            Found::None(why) => {
+                if !self.came_late(now, index, answer) && !self.came_after_the_end(now, index, answer) {
+                    self.unmatched(answer, why);
+                }
+            }
+        }
+    }
+
+    /// Who awaits this answer. What has timed out by now, and has not been told yet, does not.
+    fn find_waiting(&mut self, now: Now, index: KeyIndex, answer: &Answer) -> Found {
+        let Some(slot) = self.keys.get(index) else { return Found::None(Unmatched::UnknownKey) };
+        if let [id] = slot.live[..] {
+            // The usual case: one transaction has this key.
+            let overdue = self.transactions.get(id).is_some_and(|t| is_overdue(t, now));
+            if overdue {
+                self.deadline_passed(now, id);
+            }
+            return match self.transactions.get(id) {
+                Some(transaction) => {
+                    self.judge(transaction, answer).map_or_else(Found::None, |()| Found::One(id))
+                }
+                None => Found::None(Unmatched::UnknownKey),
+            };
+        }
+        let live = slot.live.clone();
+        for id in &live {
+            if self.transactions.get(*id).is_some_and(|transaction| is_overdue(transaction, now)) {
+                self.deadline_passed(now, *id);
+            }
+        }
+        let mut why = Unmatched::UnknownKey;
+        let mut best: Option<(u32, TxId)> = None;
+        let mut tie = false;
+        for id in live {
+            let Some(transaction) = self.transactions.get(id) else { continue };
+            match self.judge(transaction, answer) {
+                Ok(()) => {
+                    let score = answer.score(transaction.request.message());
+                    tie = best.is_some_and(|(other, _)| other == score);
+                    if best.is_none_or(|(other, _)| score >= other) {
+                        best = Some((score, id));
+                    } else {
+                        tie = false;
+                    }
+                }
+                Err(Unmatched::UnknownKey) => {}
+                Err(reason) => why = reason,
+            }
+        }
+        match best {
+            Some(_) if tie => Found::Several,
+            Some((_, id)) => Found::One(id),
+            None => Found::None(why),
+        }
+    }
+
+    /// Whether `transaction` awaits just this answer.
+    fn judge(&self, transaction: &Transaction, answer: &Answer) -> Result<(), Unmatched> {
+        match transaction.awaited() {
+            None => Err(Unmatched::UnknownKey),
+            Some(mti) if mti != answer.mti() => Err(Unmatched::WrongMti),
+            Some(_) if !answer.agrees_with(transaction.request.message(), &self.settings.echoed) => {
+                Err(Unmatched::Disagrees)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The answer to a request that is being made good, or whose answer is being delivered.
+    fn came_late(&mut self, now: Now, index: KeyIndex, answer: &Answer) -> bool {
+        let Some(slot) = self.keys.get(index) else { return false };
+        let live = slot.live.clone();
+        for id in live {
+            let Some(transaction) = self.transactions.get(id) else { continue };
+            if self.answers_earlier_sending(transaction, answer) {
+                self.owed_answered_late(now, id, answer);
+                return true;
+            }
+            if !transaction.is_answered_by(answer, &self.settings.echoed) {
+                continue;
+            }
+            match &transaction.phase {
+                Phase::Owed(_) if transaction.make_good() == MakeGood::Reverse => self.late(now, id, answer),
+                Phase::Answered(class) | Phase::Delivered(_, class) => {
+                    let class = *class;
+                    self.second_answer(now, id, class, answer);
+                }
+                _ => continue,
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The answer to a sale whose reversal is open.
+    fn late(&mut self, now: Now, id: TxId, answer: &Answer) {
+        self.count_late(id, answer);
+        let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        match answer.request_class() {
+            // The reversal stands, and can name the host's own reference from now on.
+            RequestClass::Approved => {
+                if let Some(rrn) = rrn {
+                    owed.rrn = Some(rrn.clone());
+                    self.journal(|| JournalOp::Learned { id, rrn });
+                }
+            }
+            RequestClass::Declined if owed.attempts == 0 && owed.state == OwedState::Waiting => {
+                self.cancel_owed(now, id);
+            }
+            RequestClass::Declined | RequestClass::InDoubt => {}
+        }
+    }
+
+    /// Whether it answers a sending of a reversal or advice whose time for an answer was over.
+    fn answers_earlier_sending(&self, transaction: &Transaction, answer: &Answer) -> bool {
+        let Phase::Owed(owed) = &transaction.phase else { return false };
+        let response = match &owed.what {
+            Owing::Reversal(image) => Some(image.response_mti()),
+            Owing::Advice => transaction.request.mti().response(),
+        };
+        owed.attempts > 0
+            && response == Some(answer.mti())
+            && answer.agrees_with(transaction.request.message(), &self.settings.echoed)
+    }
+
+    /// What the host says of a reversal or advice counts also when it comes after its time. Only a parked one is not
+    /// taken up again by anything but its acceptance.
+    fn owed_answered_late(&mut self, now: Now, id: TxId, answer: &Answer) {
+        self.count_late(id, answer);
+        let state = self.transactions.get(id).and_then(Transaction::owed).map(|owed| owed.state);
+        if state == Some(OwedState::Parked) {
+            if answer.reversal_class() != ReversalClass::Accepted {
+                return;
+            }
+            self.uncount_end(FinalState::Parked);
+            self.tally.owed += 1;
+        }
+        self.owed_answered(now, id, answer);
+    }
+
+    fn count_late(&mut self, id: TxId, answer: &Answer) {
+        self.tally.late += 1;
+        if let Some(key) = answer.key().cloned() {
+            self.fact(Fact::Late { id, key, class: answer.request_class() });
+        }
+    }
+
+    /// Another answer to a request that was answered.
+    fn second_answer(&mut self, now: Now, id: TxId, first: RequestClass, answer: &Answer) {
+        let reversible =
+            self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::Reverse && !t.joined);
+        if !reversible || first == RequestClass::Approved || answer.request_class() != RequestClass::Approved
+        {
+            return self.again(answer);
+        }
+        if matches!(self.transactions.get(id).map(|t| &t.phase), Some(Phase::Delivered(..))) {
+            self.uncount_end(FinalState::Delivered);
+        }
+        self.approved_after_decline(id, answer);
+        self.make_good(now, id, Doubt::ApprovedAfterDecline);
+    }
+
+    fn approved_after_decline(&mut self, id: TxId, answer: &Answer) {
+        if let Some(key) = answer.key().cloned() {
+            self.fact(Fact::ApprovedAfterDecline { id, key });
+        }
+    }
+
+    fn again(&mut self, answer: &Answer) {
+        self.tally.again += 1;
+        if let Some(key) = answer.key().cloned() {
+            self.fact(Fact::Again { key, mti: answer.mti() });
+        }
+    }
+
+    /// The answer to a transaction that has ended.
+    fn came_after_the_end(&mut self, now: Now, index: KeyIndex, answer: &Answer) -> bool {
+        let tombs = self.keys.tombs(index);
+        let meanings = tombs.filter_map(|(serial, tomb)| Some((serial, self.meaning(tomb, answer)?)));
+        // One that agrees and has consequences goes before one that merely has the key: a STAN may be used again.
+        let found = meanings.min_by_key(|(_, meaning)| matches!(meaning, Meaning::Again | Meaning::Late(_)));
+        match found {
+            None => return false,
+            Some((_, Meaning::Again)) => self.again(answer),
+            Some((_, Meaning::Late(id))) => self.count_late(id, answer),
+            Some((serial, Meaning::ApprovedAfterDecline)) => self.reopen_declined(now, serial, answer),
+            Some((serial, Meaning::ApprovedAfterReversal)) => self.reopen_reversed(now, serial, answer),
+        }
+        true
+    }
+
+    /// What `answer` means to an ended transaction with its key, if anything.
+    fn meaning(&self, tomb: &Tombstone, answer: &Answer) -> Option<Meaning> {
+        let echoed = &self.settings.echoed;
+        let approved = answer.request_class() == RequestClass::Approved;
+        let answers_request = tomb.mti.response() == Some(answer.mti());
+        match &tomb.kind {
+            TombKind::Settled(_) => answers_request.then_some(Meaning::Again),
+            TombKind::Unanswered => answers_request.then_some(Meaning::Late(tomb.id)),
+            TombKind::Unsettled(request) => {
+                let agrees = answers_request && answer.agrees_with(request.message(), echoed);
+                agrees.then_some(if approved { Meaning::ApprovedAfterDecline } else { Meaning::Again })
+            }
+            TombKind::Reversed(ended) => {
+                let (request, owed) = &**ended;
+                let answers_reversal =
+                    matches!(&owed.what, Owing::Reversal(image) if image.response_mti() == answer.mti());
+                match answers_request && answer.agrees_with(request.message(), echoed) {
+                    true if approved && !owed.reopened => Some(Meaning::ApprovedAfterReversal),
+                    true => Some(Meaning::Late(tomb.id)),
+                    false => answers_reversal.then_some(Meaning::Again),
+                }
+            }
+        }
+    }
+
+    /// The host approves what it had declined: that has to be undone.
+    fn reopen_declined(&mut self, now: Now, serial: u64, answer: &Answer) {
+        let Some(tomb) = self.keys.exhume(serial) else { return };
+        let (index, state) = (tomb.key, tomb.state);
+        let TombKind::Unsettled(request) = tomb.kind else { return };
+        self.uncount_end(state);
+        let id = self.reenter(now, tomb.id, request, index);
+        self.approved_after_decline(id, answer);
+        self.make_good(now, id, Doubt::ApprovedAfterDecline);
+    }
+
+    /// The host had answered our reversal before it approved the sale: one more repeat, with what it told.
+    fn reopen_reversed(&mut self, now: Now, serial: u64, answer: &Answer) {
+        let Some(tomb) = self.keys.exhume(serial) else { return };
+        let (index, state) = (tomb.key, tomb.state);
+        let TombKind::Reversed(ended) = tomb.kind else { return };
+        let (request, before) = *ended;
+        self.uncount_end(state);
+        let id = self.reenter(now, tomb.id, Box::new(request), index);
+        self.count_late(id, answer);
+        let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
+        if let Some(rrn) = rrn.clone() {
+            self.journal(|| JournalOp::Learned { id, rrn });
+        }
+        // Its tries begin anew: the host has told that there is something to undo.
+        let mut owed = Owed::new(before.what, 1, self.settings.reversal_hold);
+        owed.reopened = true;
+        owed.rrn = rrn.or(before.rrn);
+        self.owe(now, id, owed, Doubt::ApprovedAfterReversal);
+    }
+
+    // -- nobody's ----------------------------------------------------------------------------------------------------
+
+    fn unmatched(&mut self, answer: &Answer, why: Unmatched) {
+        self.tally.unmatched += 1;
+        let nearest = answer.key().and_then(|key| self.nearest(key));
+        self.fact(Fact::Unmatched { mti: answer.mti(), key: answer.key().cloned(), nearest, why });
+    }
+
+    /// Of the oldest in flight, the key that has the most bytes in common with `key`.
+    fn nearest(&mut self, key: &MatchKey) -> Option<MatchKey> {
+        let ids: Vec<TxId> = self.in_flight.iter(&mut self.transactions).take(NEAREST_OF).collect();
+        let keys =
+            ids.iter().filter_map(|id| self.transactions.get(*id)).filter_map(|t| self.keys.get(t.key));
+        let common = |other: &MatchKey| other.0.iter().zip(key.0.iter()).filter(|(a, b)| a == b).count();
+        keys.max_by_key(|slot| common(&slot.key)).map(|slot| slot.key.clone())
+    }
+}
+
+impl Mux {
+    /// A transaction that had ended comes back, without a client, to be made good. It has a new id; the journal and the
+    /// log are told which one it had.
+    fn reenter(&mut self, now: Now, id: TxId, request: Box<Request>, key: KeyIndex) -> TxId {
+        let new = self.transactions.insert(|new| Transaction::reopened(new, id, request, key, now.uptime));
+        if let Some(slot) = self.keys.get_mut(key) {
+            slot.live.push(new);
+        }
+        self.journal(|| JournalOp::Reopened { id: new, was: id });
+        self.fact(Fact::Reopened { id: new, was: id });
+        new
+    }
+}
+
+fn is_overdue(transaction: &Transaction, now: Now) -> bool {
+    matches!(transaction.phase, Phase::InFlight) && transaction.deadline < now.uptime
+}
+
+enum Found {
+    One(TxId),
+    Several,
+    None(Unmatched),
+}
+
+enum Meaning {
+    Again,
+    Late(TxId),
+    ApprovedAfterDecline,
+    ApprovedAfterReversal,
+}

@@ -1,0 +1,323 @@
+//! Making good: reversals of what stayed in doubt, and advices of the clients' that have to be accepted. The SAF.
+//!
+//! One entry keeps the id of its transaction. It is sent, repeated by the schedule until the host accepts it, and parked
+//! when it is out of tries. While it is young its terminal waits for it; its key is reserved until it is done or parked.
+
+use std::time::Duration;
+
+use super::action::{Doubt, Fact, FinalState, JournalOp, Transmit};
+use super::core::{Mux, TombKindOf};
+use super::event::TxId;
+use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
+use crate::dialect::ReversalClass;
+use crate::rules::{Answer, MakeGood, ReversalImage};
+use crate::time::Now;
+
+impl Mux {
+    /// The transaction is in doubt, nobody waits for it any more: whatever its kind wants is done about it.
+    pub(super) fn make_good(&mut self, now: Now, id: TxId, why: Doubt) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        transaction.client = None;
+        if transaction.joined {
+            // What it asked for is done by the reversal that it joined.
+            return self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
+        }
+        let what = match transaction.make_good() {
+            MakeGood::Nothing => None,
+            MakeGood::CarryOn => Some(Owing::Advice),
+            MakeGood::Reverse => match &self.settings.reversal {
+                Some(profile) if !self.settings.no_auto_reversal => {
+                    Some(Owing::Reversal(ReversalImage::of(&transaction.request, profile)))
+                }
+                _ => return self.list(now, id),
+            },
+        };
+        let Some(what) = what else {
+            return self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
+        };
+        // An advice that left once is repeated from now on.
+        let attempts = u32::from(matches!(what, Owing::Advice));
+        self.owe(now, id, Owed::new(what, attempts, self.settings.reversal_hold), why);
+    }
+
+    /// No gateway-made reversal is allowed: a person has to look.
+    fn list(&mut self, now: Now, id: TxId) {
+        let Some(key) = self.key_of(id) else { return };
+        self.fact(Fact::NotReversed { id, key });
+        self.end(now, id, FinalState::Listed, Some(TombKindOf::Unanswered));
+    }
+
+    fn key_of(&self, id: TxId) -> Option<crate::rules::MatchKey> {
+        let transaction = self.transactions.get(id)?;
+        self.keys.get(transaction.key).map(|slot| slot.key.clone())
+    }
+
+    pub(super) fn owe(&mut self, now: Now, id: TxId, owed: Owed, why: Doubt) {
+        self.unplace(id);
+        self.set_timer(id, Timer::None);
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        if !matches!(transaction.phase, Phase::Delivered(..) | Phase::Owed(_)) {
+            self.held -= 1;
+        }
+        transaction.answer = None;
+        transaction.phase = Phase::Owed(Box::new(owed));
+        self.tally.owed += 1;
+        let (mti, tid) = (transaction.request.mti(), transaction.request.tid().cloned());
+        self.journal(|| JournalOp::Owed { id });
+        if let Some(key) = self.key_of(id) {
+            self.fact(Fact::Owed { id, mti, key, why });
+        }
+        let has_terminal =
+            self.transactions.get(id).and_then(|t| t.terminal).is_some_and(|index| {
+                self.terminals.get(index).is_some_and(|terminal| terminal.busy == Some(id))
+            });
+        match tid.filter(|_| self.settings.lock_terminal && !self.settings.reversal_hold.is_zero()) {
+            _ if has_terminal => self.owed_has_terminal(now, id),
+            None => self.place(id, Place::OwedReady),
+            Some(tid) => {
+                // Its terminal went on without it: it waits there, before any waiting request.
+                let index = self.terminals.enter(&tid);
+                if let Some(transaction) = self.transactions.get_mut(id) {
+                    transaction.terminal = Some(index);
+                }
+                self.place(id, Place::OwedWaiting);
+                self.next_of_terminal(now, index);
+            }
+        }
+    }
+
+    /// Its terminal waits for it: it can go out.
+    pub(super) fn owed_has_terminal(&mut self, now: Now, id: TxId) {
+        let Some(owed) = self.transactions.get(id).and_then(Transaction::owed) else { return };
+        if owed.hold_left.is_zero() {
+            self.place(id, Place::OwedReady);
+            return self.free_terminal(now, id);
+        }
+        self.holding.insert(id);
+        self.place(id, Place::OwedReady);
+    }
+
+    /// Takes the next reversal or advice that may go out.
+    pub(super) fn pull_owed(&mut self, now: Now) -> Option<Transmit> {
+        while let Some(id) = self.owed_ready.front(&self.transactions) {
+            self.unplace(id);
+            let key = self.key_of(id);
+            let timeout = now.uptime + self.settings.reversal_timeout;
+            let Some(transaction) = self.transactions.get_mut(id) else { continue };
+            let request = &transaction.request;
+            let Phase::Owed(owed) = &mut transaction.phase else { continue };
+            let repeat = owed.attempts > 0;
+            let bytes = match &owed.what {
+                Owing::Reversal(image) => image.render(now, repeat, owed.rrn.as_deref()),
+                Owing::Advice if repeat => request.as_repeat(),
+                Owing::Advice => request.bytes().clone(),
+            };
+            owed.attempts += 1;
+            owed.state = OwedState::InFlight;
+            let attempt = owed.attempts;
+            let hold = (self.holding.contains(&id) && owed.hold_until.is_none())
+                .then(|| now.uptime + owed.hold_left);
+            if let Some(until) = hold {
+                self.set_hold(id, Some(until));
+            }
+            self.set_due(id, Some(timeout));
+            self.place(id, Place::InFlight);
+            self.journal(|| JournalOp::Sent { id, attempt });
+            if let Some(key) = key {
+                self.fact(Fact::ReversalSent { id, key, attempt });
+            }
+            return Some(Transmit { id: Some(id), bytes });
+        }
+        None
+    }
+
+    /// The host answered it.
+    pub(super) fn owed_answered(&mut self, now: Now, id: TxId, answer: &Answer) {
+        self.unplace(id);
+        self.set_due(id, None);
+        let class = answer.reversal_class();
+        let Some(key) = self.key_of(id) else { return };
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let left_at = transaction.left_at.unwrap_or(transaction.arrived);
+        let Some(owed) = transaction.owed_mut() else { return };
+        owed.state = OwedState::Waiting;
+        let attempt = owed.attempts;
+        let is_reversal = matches!(owed.what, Owing::Reversal(_));
+        self.fact(Fact::ReversalAnswered { id, key, class, attempt });
+        let settled_at = left_at + self.settings.not_found_settle;
+        let done = match class {
+            ReversalClass::Accepted => true,
+            // The host may simply not have processed the original yet, so it is believed only later.
+            ReversalClass::NotFound => now.uptime >= settled_at,
+            ReversalClass::Retry | ReversalClass::Reject => false,
+        };
+        if done {
+            self.answer_joined(now, id, answer);
+            self.tally.owed -= 1;
+            return match is_reversal {
+                true => self.end(now, id, FinalState::Reversed, Some(TombKindOf::Reversed)),
+                false => self.end(now, id, FinalState::AdviceAccepted, Some(TombKindOf::Settled)),
+            };
+        }
+        match class {
+            ReversalClass::Reject => {
+                self.answer_joined(now, id, answer);
+                self.park(now, id);
+            }
+            ReversalClass::NotFound => self.try_later(now, id, Some(settled_at)),
+            _ => self.try_later(now, id, None),
+        }
+    }
+
+    /// The next sending comes by the schedule, or there is none left. The last one not before `last_after`.
+    fn try_later(&mut self, now: Now, id: TxId, last_after: Option<Duration>) {
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        owed.state = OwedState::Waiting;
+        // The n-th sending is followed by the n-th delay; after the last delay's sending there is none.
+        let sent = (owed.attempts as usize).saturating_sub(1);
+        let Some(delay) = self.settings.reversal_schedule.get(sent).copied() else {
+            return self.park(now, id);
+        };
+        let is_last = sent + 1 == self.settings.reversal_schedule.len();
+        let at = now.uptime + delay;
+        let at = if is_last { last_after.map_or(at, |after| at.max(after)) } else { at };
+        if at <= now.uptime {
+            self.place(id, Place::OwedReady);
+        } else {
+            self.set_due(id, Some(at));
+        }
+    }
+
+    fn park(&mut self, now: Now, id: TxId) {
+        let Some(key) = self.key_of(id) else { return };
+        self.set_due(id, None);
+        self.unplace(id);
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        owed.state = OwedState::Parked;
+        let attempts = owed.attempts;
+        self.tally.owed -= 1;
+        self.tally.open -= 1;
+        self.tally.ended[FinalState::Parked as usize] += 1;
+        self.journal(|| JournalOp::Parked { id });
+        self.fact(Fact::Parked { id, key, attempts });
+        self.tell_end(now, id, FinalState::Parked);
+        self.release_hold(id);
+        self.free_terminal(now, id);
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.terminal = None;
+        }
+        self.leave_joined_alone(now, id);
+    }
+
+    /// Something of it is due: its answer, its next sending, the end of its hold.
+    pub(super) fn owed_is_due(&mut self, now: Now, id: TxId) {
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        let hold_over = owed.hold_until.is_some_and(|until| until <= now.uptime);
+        let due = owed.due.is_some_and(|due| due <= now.uptime);
+        let (state, attempt) = (owed.state, owed.attempts);
+        if hold_over {
+            self.release_hold(id);
+            self.free_terminal(now, id);
+            if let Some(transaction) = self.transactions.get_mut(id) {
+                transaction.terminal = None;
+            }
+        }
+        if !due {
+            return;
+        }
+        self.set_due(id, None);
+        match state {
+            OwedState::InFlight => {
+                self.unplace(id);
+                if let Some(key) = self.key_of(id) {
+                    self.fact(Fact::ReversalUnanswered { id, key, attempt });
+                }
+                self.try_later(now, id, None);
+            }
+            OwedState::Waiting => self.place(id, Place::OwedReady),
+            OwedState::Parked => {}
+        }
+    }
+
+    pub(super) fn owed_lost_with_link(&mut self, now: Now, id: TxId) {
+        self.set_due(id, None);
+        self.try_later(now, id, None);
+    }
+
+    /// A late decline came before it was ever sent: the host did nothing, so nothing is undone.
+    pub(super) fn cancel_owed(&mut self, now: Now, id: TxId) {
+        let Some(key) = self.key_of(id) else { return };
+        self.fact(Fact::ReversalCancelled { id, key });
+        self.tally.owed -= 1;
+        self.leave_joined_alone(now, id);
+        self.end(now, id, FinalState::DeclinedUndelivered, Some(TombKindOf::Unsettled));
+    }
+
+    // -- the agenda and the holds ------------------------------------------------------------------------------------
+
+    fn set_due(&mut self, id: TxId, at: Option<Duration>) {
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        let before = std::mem::replace(&mut owed.due, at);
+        let other = owed.hold_until;
+        self.reschedule(id, before, at, other);
+    }
+
+    fn set_hold(&mut self, id: TxId, until: Option<Duration>) {
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        let before = std::mem::replace(&mut owed.hold_until, until);
+        let other = owed.due;
+        self.reschedule(id, before, until, other);
+    }
+
+    /// One of an entry's two times changes; `other` is the one that stays.
+    fn reschedule(
+        &mut self,
+        id: TxId,
+        before: Option<Duration>,
+        at: Option<Duration>,
+        other: Option<Duration>,
+    ) {
+        if let Some(before) = before.filter(|before| Some(*before) != other) {
+            self.agenda.remove(&(before, id));
+        }
+        if let Some(at) = at {
+            self.agenda.insert((at, id));
+        }
+    }
+
+    /// It waits for nothing any more.
+    pub(super) fn forget_dates(&mut self, id: TxId) {
+        self.set_due(id, None);
+        self.release_hold(id);
+    }
+
+    /// It no longer holds its terminal.
+    pub(super) fn release_hold(&mut self, id: TxId) {
+        if self.holding.remove(&id) {
+            self.set_hold(id, None);
+            if let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) {
+                owed.hold_left = Duration::ZERO;
+            }
+        }
+    }
+
+    pub(super) fn holds_stand_still(&mut self, now: Now) {
+        for id in self.holding.iter().copied().collect::<Vec<_>>() {
+            let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { continue };
+            if let Some(until) = owed.hold_until {
+                owed.hold_left = until.saturating_sub(now.uptime);
+                self.set_hold(id, None);
+            }
+        }
+    }
+
+    pub(super) fn holds_run_again(&mut self, now: Now) {
+        for id in self.holding.iter().copied().collect::<Vec<_>>() {
+            let Some(owed) = self.transactions.get(id).and_then(Transaction::owed) else { continue };
+            if owed.attempts > 0 && owed.hold_until.is_none() {
+                let until = now.uptime + owed.hold_left;
+                self.set_hold(id, Some(until));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Policy of a mux.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dialect::ReversalProfile;
+use crate::iso8583::{FieldNumber, field};
+use crate::rules::KeyFields;
+
+/// Policy of one mux, as values.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `queueMessageKeyFields`.
+    pub key_fields: KeyFields,
+    /// Elements that a response echoes.
+    pub echoed: Vec<FieldNumber>,
+    /// How reversals are made; `None`: never.
+    pub reversal: Option<Arc<ReversalProfile>>,
+    /// `maxQueue`: transactions held, waiting and in flight.
+    pub queue_max: usize,
+    /// `queueLockTerminal`.
+    pub lock_terminal: bool,
+    /// `queueTimeout`: arrival to deadline.
+    pub queue_timeout: Duration,
+    /// `minResponseTime`: less than this left → not sent.
+    pub min_response_time: Duration,
+    /// `noAutoReversal`.
+    pub no_auto_reversal: bool,
+    /// `reversalOnDisconnect: immediate`.
+    pub reverse_on_disconnect: bool,
+    /// `reversalHold`.
+    pub reversal_hold: Duration,
+    /// `reversalSchedule`: delays before the 2nd, 3rd … sending.
+    pub reversal_schedule: Vec<Duration>,
+    /// `reversalTimeout`: each sending's time for an answer.
+    pub reversal_timeout: Duration,
+    /// `notFoundSettle`.
+    pub not_found_settle: Duration,
+    /// `lateWindow`.
+    pub late_window: Duration,
+    /// `deliveryTimeout`.
+    pub delivery_timeout: Duration,
+    /// Whether intents go through a journal (`Journal` actions, `Durable` awaited).
+    pub journaled: bool,
+    /// Most tombstones.
+    pub tombstones_max: usize,
+    /// Most open reversals and advices.
+    pub saf_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let seconds = Duration::from_secs;
+        Settings {
+            key_fields: KeyFields(vec![field::STAN, field::TID]),
+            echoed: Vec::new(),
+            reversal: None,
+            queue_max: 100,
+            lock_terminal: true,
+            queue_timeout: seconds(35),
+            min_response_time: seconds(7),
+            no_auto_reversal: false,
+            reverse_on_disconnect: false,
+            reversal_hold: seconds(60),
+            reversal_schedule: [0, 2, 10, 10, 10, 10, 10, 10, 300, 300].map(seconds).to_vec(),
+            reversal_timeout: seconds(5),
+            not_found_settle: seconds(60),
+            late_window: seconds(600),
+            delivery_timeout: seconds(10),
+            journaled: false,
+            tombstones_max: 1 << 18,
+            saf_max: 100_000,
+        }
+    }
+}

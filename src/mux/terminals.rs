@@ -1,0 +1,99 @@
+//! The queues of the terminals: one transaction at a time, in order of arrival, reversals first.
+
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, Hash};
+
+use super::arena::List;
+use super::event::TxId;
+use super::transaction::PLACE;
+use crate::rules::Tid;
+
+/// A terminal's place in [`Terminals`].
+pub(super) type TerminalIndex = u32;
+
+/// One terminal that has something to do.
+pub(super) struct Terminal {
+    tid: Tid,
+    /// What it is busy with: from its turn until its reply is delivered or its reversal no longer holds it.
+    pub(super) busy: Option<TxId>,
+    /// Requests that wait, oldest first.
+    pub(super) waiting: List<PLACE>,
+    /// Reversals that wait for the terminal, oldest first; they go before any waiting request.
+    pub(super) owed: List<PLACE>,
+}
+
+/// All terminals that have something to do, by TID.
+pub(super) struct Terminals {
+    slots: Vec<Option<Terminal>>,
+    free: Vec<u32>,
+    by_tid: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Terminals {
+    pub(super) fn new() -> Terminals {
+        Terminals {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_tid: HashTable::new(),
+            hasher: hashbrown::DefaultHashBuilder::default(),
+        }
+    }
+
+    /// The terminal of `tid`, made if it had nothing to do.
+    pub(super) fn enter(&mut self, tid: &Tid) -> TerminalIndex {
+        let hash = hash_of(&self.hasher, tid);
+        let slots = &self.slots;
+        let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|t| t.tid == *tid);
+        if let Some(index) = self.by_tid.find(hash, is_it) {
+            return *index;
+        }
+        let terminal = Terminal { tid: tid.clone(), busy: None, waiting: List::new(), owed: List::new() };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = Some(terminal);
+                index
+            }
+            None => {
+                self.slots.push(Some(terminal));
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.by_tid.insert_unique(hash, index, |index| {
+            slots[*index as usize].as_ref().map_or(0, |terminal| hash_of(hasher, &terminal.tid))
+        });
+        index
+    }
+
+    pub(super) fn get(&self, index: TerminalIndex) -> Option<&Terminal> {
+        self.slots.get(index as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, index: TerminalIndex) -> Option<&mut Terminal> {
+        self.slots.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Forgets the terminal if it has nothing left to do.
+    pub(super) fn leave(&mut self, index: TerminalIndex) {
+        let Some(terminal) = self.get(index) else { return };
+        if terminal.busy.is_some() || !terminal.waiting.is_empty() || !terminal.owed.is_empty() {
+            return;
+        }
+        let hash = hash_of(&self.hasher, &terminal.tid);
+        if let Ok(entry) = self.by_tid.find_entry(hash, |other| *other == index) {
+            entry.remove();
+        }
+        self.slots[index as usize] = None;
+        self.free.push(index);
+    }
+
+    /// How many terminals have something to do.
+    pub(super) fn len(&self) -> usize {
+        self.by_tid.len()
+    }
+}
+
+fn hash_of(hasher: &hashbrown::DefaultHashBuilder, tid: &impl Hash) -> u64 {
+    hasher.hash_one(tid)
+}

@@ -1,0 +1,263 @@
+//! What the mux holds of one transaction.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::arena::{Link, Linked};
+use super::event::{ClientTag, TxId};
+use super::keys::KeyIndex;
+use super::terminals::TerminalIndex;
+use crate::dialect::RequestClass;
+use crate::iso8583::{FieldNumber, Mti};
+use crate::rules::{Answer, MakeGood, Request, ReversalImage};
+
+/// List kind: the list that will time the transaction out.
+pub(super) const TIMER: usize = 0;
+/// List kind: where it waits its turn, or the list of what is in flight.
+pub(super) const PLACE: usize = 1;
+
+/// One transaction: a request and all that follows from it.
+pub(super) struct Transaction {
+    pub(super) id: TxId,
+    /// The id that it had before it was opened again.
+    pub(super) was: Option<TxId>,
+    /// Who waits; `None` once nobody does.
+    pub(super) client: Option<ClientTag>,
+    pub(super) request: Box<Request>,
+    pub(super) key: KeyIndex,
+    /// Its terminal's queue; `None` with the lock off.
+    pub(super) terminal: Option<TerminalIndex>,
+    pub(super) arrived: Duration,
+    pub(super) deadline: Duration,
+    /// When its bytes were pulled for a link.
+    pub(super) left_at: Option<Duration>,
+    /// Whether its intent is in the journal (or none is wanted).
+    pub(super) durable: bool,
+    /// Whether it asked for what we were doing already: nothing is owed for it.
+    pub(super) joined: bool,
+    /// The host's answer, while it is being delivered.
+    pub(super) answer: Option<Bytes>,
+    pub(super) phase: Phase,
+    pub(super) timer: Timer,
+    pub(super) place: Place,
+    timer_link: Link,
+    place_link: Link,
+}
+
+/// Where a transaction is in its life (`design.md`, Life of a transaction).
+pub(super) enum Phase {
+    /// Waiting for its turn: its terminal is busy, or no link is up.
+    Queued,
+    /// Its turn has come, its intent is with the journal.
+    Committing,
+    /// Waiting to be pulled.
+    Ready,
+    /// Pulled for a link, no answer yet.
+    InFlight,
+    /// A session has the answer and has not said yet what became of it.
+    Answered(RequestClass),
+    /// Delivered, and watched until the client's TCP has acknowledged it.
+    Delivered(Bytes, RequestClass),
+    /// A client's own reversal that waits for the answer to ours.
+    Joined(TxId),
+    /// To be made good: a reversal or a carried-on advice.
+    Owed(Box<Owed>),
+}
+
+/// The list that will time it out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Timer {
+    None,
+    Deadline,
+    Delivery,
+}
+
+/// The list it waits in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    None,
+    /// Its terminal's queue of requests.
+    Waiting,
+    /// Its terminal's queue of reversals.
+    OwedWaiting,
+    /// Its turn has come, but there is no link to commit for.
+    Turn,
+    /// The requests to be pulled.
+    Ready,
+    /// The reversals and advices to be pulled.
+    OwedReady,
+    /// In flight.
+    InFlight,
+}
+
+/// A reversal, or an advice of the client's, that the host has not accepted yet.
+pub(super) struct Owed {
+    pub(super) what: Owing,
+    /// How often it was written to a link.
+    pub(super) attempts: u32,
+    pub(super) state: OwedState,
+    /// The RRN that a late approval told.
+    pub(super) rrn: Option<Bytes>,
+    /// How much longer its terminal waits for it; zero: not at all.
+    pub(super) hold_left: Duration,
+    /// Until when its terminal waits for it, while the hold runs.
+    pub(super) hold_until: Option<Duration>,
+    /// Clients' own reversals that wait for its answer.
+    pub(super) joined: SmallVec<[TxId; 1]>,
+    /// Whether the one more repeat after a late approval was given already.
+    pub(super) reopened: bool,
+    /// An entry in the agenda that stands for it, so that it can be taken out.
+    pub(super) due: Option<Duration>,
+}
+
+/// What is owed.
+pub(super) enum Owing {
+    /// Our own reversal of the transaction's request.
+    Reversal(ReversalImage),
+    /// The request itself, as a repeat.
+    Advice,
+}
+
+/// Where an owed reversal or advice is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OwedState {
+    /// Waiting: for its time, its terminal or the link.
+    Waiting,
+    /// Written to a link, no answer yet.
+    InFlight,
+    /// Out of tries.
+    Parked,
+}
+
+impl Transaction {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        id: TxId,
+        client: ClientTag,
+        request: Box<Request>,
+        key: KeyIndex,
+        terminal: Option<TerminalIndex>,
+        arrived: Duration,
+        deadline: Duration,
+        phase: Phase,
+    ) -> Transaction {
+        Transaction {
+            id,
+            was: None,
+            client: Some(client),
+            request,
+            key,
+            terminal,
+            arrived,
+            deadline,
+            left_at: None,
+            durable: false,
+            joined: false,
+            answer: None,
+            phase,
+            timer: Timer::None,
+            place: Place::None,
+            timer_link: Link::LOOSE,
+            place_link: Link::LOOSE,
+        }
+    }
+
+    /// One that had ended, to be made good.
+    pub(super) fn reopened(
+        id: TxId,
+        was: TxId,
+        request: Box<Request>,
+        key: KeyIndex,
+        now: Duration,
+    ) -> Transaction {
+        let phase = Phase::Delivered(Bytes::new(), RequestClass::InDoubt);
+        let mut transaction = Transaction::new(id, ClientTag(0), request, key, None, now, now, phase);
+        transaction.client = None;
+        transaction.durable = true;
+        transaction.was = Some(was);
+        transaction
+    }
+
+    pub(super) fn make_good(&self) -> MakeGood {
+        self.request.make_good()
+    }
+
+    pub(super) fn owed(&self) -> Option<&Owed> {
+        match &self.phase {
+            Phase::Owed(owed) => Some(owed),
+            _ => None,
+        }
+    }
+
+    pub(super) fn owed_mut(&mut self) -> Option<&mut Owed> {
+        match &mut self.phase {
+            Phase::Owed(owed) => Some(owed),
+            _ => None,
+        }
+    }
+
+    pub(super) fn state_name(&self) -> &'static str {
+        match &self.phase {
+            Phase::Queued => "queued",
+            Phase::Committing => "committing",
+            Phase::Ready => "ready",
+            Phase::InFlight => "in flight",
+            Phase::Answered(_) => "answered",
+            Phase::Delivered(..) => "delivered",
+            Phase::Joined(_) => "joined",
+            Phase::Owed(owed) => match owed.state {
+                OwedState::Waiting => "owed",
+                OwedState::InFlight => "sent",
+                OwedState::Parked => "parked",
+            },
+        }
+    }
+
+    /// The MTI of the answer that it awaits from the host right now.
+    pub(super) fn awaited(&self) -> Option<Mti> {
+        match &self.phase {
+            Phase::InFlight => self.request.mti().response(),
+            Phase::Owed(owed) if owed.state == OwedState::InFlight => match &owed.what {
+                Owing::Reversal(image) => Some(image.response_mti()),
+                Owing::Advice => self.request.mti().response(),
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether `answer` can be the answer to its request: the MTI answers it, and what is echoed agrees.
+    pub(super) fn is_answered_by(&self, answer: &Answer, echoed: &[FieldNumber]) -> bool {
+        self.request.mti().response() == Some(answer.mti())
+            && answer.agrees_with(self.request.message(), echoed)
+    }
+}
+
+impl Linked<TIMER> for Transaction {
+    fn link(&mut self) -> &mut Link {
+        &mut self.timer_link
+    }
+}
+
+impl Linked<PLACE> for Transaction {
+    fn link(&mut self) -> &mut Link {
+        &mut self.place_link
+    }
+}
+
+impl Owed {
+    pub(super) fn new(what: Owing, attempts: u32, hold_left: Duration) -> Owed {
+        Owed {
+            what,
+            attempts,
+            state: OwedState::Waiting,
+            rrn: None,
+            hold_left,
+            hold_until: None,
+            joined: SmallVec::new(),
+            reopened: false,
+            due: None,
+        }
+    }
+}
