@@ -4,6 +4,8 @@
 //!
 //! `SOCKETQUEUE_SEEDS=100000` runs more; `SOCKETQUEUE_SEED=17` replays one and prints its steps.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -221,7 +223,10 @@ impl World {
         let request = rules::prepare(&self.dialect, &self.keys, draft.finish().unwrap(), self.now).unwrap();
         self.clients.insert(client, Client { amount, ..Client::default() });
         self.note(format_args!("client {client}: {mti} {tid}/{stan} amount {amount}"));
-        self.mux.handle(self.now, Event::Submit { client: ClientTag(client), request: Box::new(request) });
+        self.mux.handle(
+            self.now,
+            Event::Submit { client: ClientTag(client), request: Box::new(request), record: None },
+        );
     }
 
     /// A client repeats a recent sale, or reverses it itself.
@@ -239,7 +244,10 @@ impl World {
         self.next_client += 1;
         self.clients.insert(client, Client { amount, ..Client::default() });
         self.note(format_args!("client {client}: {mti} for amount {amount}"));
-        self.mux.handle(self.now, Event::Submit { client: ClientTag(client), request: Box::new(request) });
+        self.mux.handle(
+            self.now,
+            Event::Submit { client: ClientTag(client), request: Box::new(request), record: None },
+        );
     }
 
     /// A session tells what became of an answer.
@@ -509,6 +517,7 @@ impl World {
             match outcome {
                 Outcome::Answered { class, .. } => format!("{class:?}"),
                 Outcome::Failed(failure) => format!("{failure:?}"),
+                Outcome::Known(status) => format!("{status:?}"),
             }
         ));
         match outcome {
@@ -517,7 +526,7 @@ impl World {
                 self.clients.entry(client).or_default().given = Some(*class);
                 self.pending.insert(client);
             }
-            Outcome::Failed(_) => {
+            Outcome::Failed(_) | Outcome::Known(_) => {
                 self.pending.remove(&client);
                 self.clients.entry(client).or_default().told = Some(Told::Otherwise);
             }

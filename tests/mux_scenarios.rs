@@ -1,5 +1,7 @@
 //! The rows of the design's tables, each as a scene: who sends what when, what the host gets, what the clients are told.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/scene.rs"]
 #[allow(dead_code)]
 mod scene;
@@ -7,7 +9,7 @@ mod scene;
 use std::time::Duration;
 
 use scene::{scene, scene_with, scene_without_link};
-use socketqueue::mux::{Doubt, Event, Fact, FinalState, JournalOp, Unmatched};
+use socketqueue::mux::{Doubt, Event, Fact, FinalState, JournalOp, State, Unmatched};
 
 const NOTHING: [&str; 0] = [];
 
@@ -807,6 +809,122 @@ fn using_the_key_of_a_parked_entry_marks_it_superseded() {
     s.sale('B', 1, 7);
     assert!(s.facts().contains(&"Superseded".to_string()));
     assert_eq!(s.host_got().last().unwrap(), "0200 1/7");
+}
+
+// -- idempotency keys and status -------------------------------------------------------------------------------------
+
+#[test]
+fn the_same_key_and_body_in_flight_makes_the_new_request_its_client() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).keyed_sale('B', 1, 7, 9, 1);
+    assert_eq!(s.told(), ["A: Superseded"]);
+    assert_eq!(s.host_got(), ["0200 1/7"], "never sent twice");
+    s.answer("0200", 1, 7, "000").delivered('B');
+    assert_eq!(s.told(), ["B: 0210 000"]);
+    assert_eq!(s.state('B'), Some(State::Delivered));
+}
+
+#[test]
+fn the_same_key_after_delivery_gives_the_same_answer() {
+    for wait in [0.0, 300.0, 3600.0] {
+        let mut s = scene();
+        s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").delivered('A').told();
+        s.at(wait).keyed_sale('B', 1, 8, 9, 1);
+        assert_eq!(s.told(), ["B: 0210 000"], "after {wait} s");
+        assert_eq!(s.host_got(), ["0200 1/7"]);
+    }
+}
+
+#[test]
+fn a_key_with_another_body_is_refused() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).keyed_sale('B', 2, 8, 9, 2);
+    assert_eq!(s.told(), ["B: KeyReused"]);
+    assert_eq!(s.host_got(), ["0200 1/7"]);
+}
+
+#[test]
+fn once_a_reversal_is_on_its_way_the_key_never_gives_the_approval() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").delivery_failed('A').told();
+    s.keyed_sale('B', 1, 7, 9, 1);
+    assert_eq!(s.told(), ["B: known ReversalPending"]);
+    s.answer("0400", 1, 7, "000").keyed_sale('C', 1, 7, 9, 1);
+    assert_eq!(s.told(), ["C: known Reversed"]);
+    s.at(1.0);
+    assert_eq!(s.host_got(), ["0200 1/7", "0400 1/7"]);
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).at(35.0).answer("0400", 1, 7, "904").told();
+    s.keyed_sale('B', 1, 7, 9, 1);
+    assert_eq!(s.told(), ["B: known Parked"]);
+}
+
+#[test]
+fn a_delivery_that_turned_out_undelivered_is_no_longer_an_answer() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").delivered('A').delivery_failed('A').told();
+    s.keyed_sale('B', 1, 7, 9, 1);
+    assert_eq!(s.told(), ["B: known ReversalPending"]);
+}
+
+#[test]
+fn who_asks_again_while_the_answer_is_being_delivered_gets_it_if_that_fails() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").told();
+    s.keyed_sale('B', 1, 7, 9, 1);
+    assert_eq!(s.told(), NOTHING);
+    s.delivery_failed('A');
+    assert_eq!(s.told(), ["B: 0210 000"]);
+    s.delivered('B').at(100.0);
+    assert_eq!(s.host_got(), ["0200 1/7"], "delivery to it counts");
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").told();
+    s.keyed_sale('B', 1, 7, 9, 1).delivered('A');
+    assert_eq!(s.told(), ["B: 0210 000"]);
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").told();
+    s.keyed_sale('B', 1, 7, 9, 1).at(35.0);
+    assert_eq!(s.told(), ["A: TooLate", "B: TooLate"]);
+    assert_eq!(s.host_got(), ["0200 1/7", "0400 1/7"]);
+}
+
+#[test]
+fn what_was_never_sent_says_so_again() {
+    let mut s = scene_without_link(|_| {});
+    s.keyed_sale('A', 1, 7, 9, 1).at(35.0).told();
+    s.link_up().keyed_sale('B', 1, 7, 9, 1);
+    assert_eq!(s.told(), ["B: known NeverSent"]);
+    assert_eq!(s.host_got(), NOTHING);
+}
+
+#[test]
+fn a_full_store_refuses_new_keys_and_evicts_nothing_live() {
+    let mut s = scene_with(|set| set.records_max = 1);
+    s.keyed_sale('A', 1, 7, 9, 1).keyed_sale('B', 2, 7, 8, 1);
+    assert_eq!(s.told(), ["B: RecordsFull"]);
+    s.sale('C', 3, 7).answer("0200", 1, 7, "000").delivered('A');
+    s.at(86_399.0).keyed_sale('D', 2, 7, 8, 1).told();
+    s.at(86_401.0).keyed_sale('E', 2, 8, 8, 1);
+    assert_eq!(s.told(), NOTHING, "its time is over, there is room");
+}
+
+#[test]
+fn the_status_follows_a_transaction_to_its_end() {
+    let mut s = scene_without_link(|_| {});
+    s.keyed_sale('A', 1, 7, 9, 1);
+    assert_eq!(s.state('A'), Some(State::Queued));
+    s.link_up();
+    assert_eq!(s.state('A'), Some(State::InFlight));
+    s.at(35.0);
+    assert_eq!(s.state('A'), Some(State::ReversalPending));
+    s.answer("0400", 1, 7, "000");
+    assert_eq!(s.state('A'), Some(State::Reversed));
+    s.answer("0200", 1, 7, "000");
+    assert_eq!(s.state('A'), Some(State::ReversalPending), "a late approval opened it again");
+    s.answer("0400", 1, 7, "000");
+    assert_eq!(s.state('A'), Some(State::Reversed));
+    s.at(35.0 + 86_401.0);
+    assert_eq!(s.state('A'), None);
 }
 
 // -- journal ---------------------------------------------------------------------------------------------------------

@@ -324,13 +324,7 @@ impl Builder<'_> {
             Some(OriginalDataDocument::De90) => OriginalData::De90,
             Some(OriginalDataDocument::De56) => OriginalData::De56,
         };
-        if let Some((n, longest)) = original_data.longest() {
-            self.holds("reversal.originalData", n, &longest);
-            if !self.has(field::STAN) {
-                self.findings
-                    .fatal("reversal.originalData", "there is no DE 11, whose value the original data have");
-            }
-        }
+        self.original_data(original_data);
         let with_learned_rrn = document.with_learned_rrn.unwrap_or(self.schema.field(field::RRN).is_some());
         if with_learned_rrn {
             self.require("reversal.withLearnedRrn", field::RRN);
@@ -344,6 +338,22 @@ impl Builder<'_> {
             original_data,
             with_learned_rrn,
         })
+    }
+
+    /// The field that they go into, and those that they are made of.
+    fn original_data(&mut self, original_data: OriginalData) {
+        let place = "reversal.originalData";
+        let Some((n, longest)) = original_data.longest() else { return };
+        self.holds(place, n, &longest);
+        if !self.has(field::STAN) {
+            self.findings.fatal(place, "there is no DE 11, whose value the original data elements have");
+        }
+        for (part, digits) in OriginalData::PARTS {
+            if self.schema.field(part).is_some_and(|spec| spec.max() > digits) {
+                let problem = format!("DE {part} can be longer than the {digits} digits that it has in them");
+                self.findings.fatal(place, problem);
+            }
+        }
     }
 
     fn reversal_mti(&mut self, place: &str, text: &str) -> Option<Mti> {

@@ -10,6 +10,7 @@ mod codes;
 mod document;
 mod fields;
 mod lint;
+mod number;
 mod overrides;
 pub mod pretty;
 mod read;

@@ -58,7 +58,7 @@ pub(super) fn read(text: &str) -> (Option<Document>, Vec<Finding>) {
 /// Whether a file of this name would be one of SocketQueue's templates, which are programs.
 pub fn is_javascript_path(path: &str) -> bool {
     let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    matches!(extension.as_deref(), Some("js" | "cjs" | "mjs"))
+    matches!(extension.as_deref(), Some("js" | "cjs" | "mjs" | "ts"))
 }
 
 /// Whether `text` begins as a JavaScript file does.

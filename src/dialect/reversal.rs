@@ -33,6 +33,10 @@ pub enum OriginalData {
 }
 
 impl OriginalData {
+    /// What they are made of, and how many digits each has in them.
+    pub(super) const PARTS: [(FieldNumber, usize); 4] =
+        [(field::STAN, 6), (field::TRANSMISSION_TIME, 10), (field::ACQUIRER, 11), (field::FORWARDER, 11)];
+
     /// The field, and the longest value that it may get.
     pub(super) fn longest(self) -> Option<(FieldNumber, Vec<u8>)> {
         match self {

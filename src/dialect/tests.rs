@@ -142,6 +142,11 @@ fn each_mistake_is_found_with_its_place() {
             json!("de90"),
             "error: reversal.originalData: there is no DE 90 in `fields`",
         ),
+        (
+            "/reversal/originalData",
+            json!("de56"),
+            "error: reversal.originalData: there is no DE 56 in `fields`",
+        ),
         ("/fields/7/length", json!(8), "error: reversal: field 7 is 10 long, at most 8 allowed"),
         ("/echoReply/code", json!("0000"), "error: echoReply.code: field 39 is 4 long, at most 3 allowed"),
         ("/refusals/timeout", json!(""), "error: refusals.timeout: is missing"),
@@ -186,6 +191,22 @@ fn all_mistakes_are_found_together() {
     for place in ["fields.35.lenght", "fields.41.type", "pad.1", "pad.3", "echoed.0", "refusals.invalid"] {
         assert!(places.contains(&place), "{place}: {found:#?}");
     }
+}
+
+#[test]
+fn original_data_elements_must_have_room_for_what_they_are_made_of() {
+    let original_data = json!({ "name": "Original Data Elements", "type": "n", "length": 42 });
+    let de_90 = [("/fields/90", original_data.clone()), ("/reversal/originalData", json!("de90"))];
+    assert_eq!(findings(&de_90), [""; 0]);
+    let long_stan = json!({ "name": "STAN", "type": "n", "length": 12 });
+    let found = findings(&[de_90.as_slice(), &[("/fields/11", long_stan)]].concat());
+    assert_eq!(
+        found,
+        ["error: reversal.originalData: DE 11 can be longer than the 6 digits that it has in them"]
+    );
+    let short = json!({ "name": "Original Data Elements", "type": "n", "length": 41 });
+    let found = findings(&[de_90.as_slice(), &[("/fields/90", short)]].concat());
+    assert_eq!(found, ["error: reversal.originalData: field 90 is 42 long, at most 41 allowed"]);
 }
 
 #[test]

@@ -3,16 +3,29 @@
 /// Whether all of `bytes` are ASCII digits.
 #[inline]
 pub(super) fn all_digits(bytes: &[u8]) -> bool {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    if !eights.iter().all(|eight| eight_digits(u64::from_le_bytes(*eight))) {
-        return false;
+    all(bytes, eight_digits, |byte| byte.is_ascii_digit())
+}
+
+/// Whether all of `bytes` are printable ASCII, 0x20 to 0x7E.
+#[inline]
+pub(super) fn all_printable(bytes: &[u8]) -> bool {
+    all(bytes, eight_printable, |byte| is_printable(*byte))
+}
+
+/// Whether a test holds for all of `bytes`, which is told for eight at a time or for one. The last eight (or four) may
+/// be looked at twice: that is cheaper than one by one.
+#[inline]
+fn all(bytes: &[u8], eight: impl Fn(u64) -> bool, one: impl Fn(&u8) -> bool) -> bool {
+    let (eights, _) = bytes.as_chunks::<8>();
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return eights.iter().all(|word| eight(u64::from_le_bytes(*word)))
+            && eight(u64::from_le_bytes(*last));
     }
-    if let Some((four, rest)) = rest.split_first_chunk::<4>() {
-        // '0' in the upper half keeps the one formula.
-        let word = u64::from(u32::from_le_bytes(*four)) | 0x3030_3030_0000_0000;
-        return eight_digits(word) && rest.iter().all(u8::is_ascii_digit);
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let word = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+        return eight(word);
     }
-    rest.iter().all(u8::is_ascii_digit)
+    bytes.iter().all(one)
 }
 
 /// A byte is a digit when its high nibble is 3 and stays 3 with 6 added. No byte that passes the first test carries
@@ -22,14 +35,6 @@ fn eight_digits(word: u64) -> bool {
     const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
     const THREES: u64 = 0x3030_3030_3030_3030;
     word & HIGH == THREES && word.wrapping_add(0x0606_0606_0606_0606) & HIGH == THREES
-}
-
-/// Whether all of `bytes` are printable ASCII, 0x20 to 0x7E.
-#[inline]
-pub(super) fn all_printable(bytes: &[u8]) -> bool {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    eights.iter().all(|eight| eight_printable(u64::from_le_bytes(*eight)))
-        && rest.iter().all(|byte| is_printable(*byte))
 }
 
 /// Whether `byte` is printable ASCII, 0x20 to 0x7E.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use super::arena::Arena;
 use super::bitmap::Bitmap;
 use super::digits::hex_char;
 use super::ebcdic;
 use super::field::{self, FieldNumber};
 use super::message::{MESSAGE_MAX, Message, Shape};
 use super::mti::Mti;
-use super::pack::{self, Arena};
+use super::pack;
 use super::scan::group_len;
 use super::schema::{Content, Encoding, Schema, Tertiary};
 use super::value;
@@ -32,7 +33,11 @@ pub struct Draft {
     /// In ascending order of fields.
     entries: SmallVec<[Entry; 32]>,
     fields: Bitmap,
+    /// The last of them; DE 0 while there is none.
+    last: FieldNumber,
     arena: Arena,
+    /// The arena has the fields in ascending order, and the base has none of them.
+    is_straight: bool,
     errors: Vec<(FieldNumber, BuildError)>,
 }
 
@@ -75,7 +80,9 @@ impl Draft {
             base: None,
             entries: SmallVec::new(),
             fields: Bitmap::EMPTY,
+            last: field::MTI,
             arena: Arena::new(),
+            is_straight: true,
             errors: Vec::new(),
         }
     }
@@ -83,6 +90,7 @@ impl Draft {
     /// The fields of `message`, as they stand; of a [`Lenient`](super::Lenient) one, those that were read.
     pub fn of(message: &Message) -> Draft {
         let mut draft = Draft::new(message.schema(), message.mti());
+        draft.is_straight = false;
         for n in message.bitmap().iter() {
             let Some((start, end)) = message.span(n) else { continue };
             draft.entries.push(Entry {
@@ -92,6 +100,7 @@ impl Draft {
                 end: end as u32,
             });
             draft.fields.insert(n);
+            draft.last = n;
         }
         draft.base = Some(Base { raw: message.raw().clone(), fields: draft.fields, shape: message.shape });
         draft
@@ -103,7 +112,9 @@ impl Draft {
         self.base = None;
         self.entries.clear();
         self.fields = Bitmap::EMPTY;
+        self.last = field::MTI;
         self.arena.clear();
+        self.is_straight = true;
         self.errors.clear();
         self
     }
@@ -127,16 +138,13 @@ impl Draft {
 
     /// Sets field `n` to a canonical value: ASCII characters or digits; raw bytes for a binary field. A short value of
     /// a fixed field is filled up as the dialect says. DE 0 sets the MTI; DE 1, being made from the others, nothing.
+    #[inline]
     pub fn set(&mut self, n: FieldNumber, value: &[u8]) -> &mut Draft {
-        if self.is_head(n) {
-            return self.set_head(n, value);
-        }
-        self.remove(n);
         let start = self.arena.len();
-        match pack::pack(self.schema.plan_if_known(n), n, value, &mut self.arena) {
-            Ok(()) => self.insert(n, Source::Arena, start),
-            Err(error) => self.insert_bad(n, Source::BadValue, value, error),
+        if n > self.last && pack::pack_plain(self.schema.plan_if_known(n), value, &mut self.arena) {
+            return self.insert(n, Source::Arena, start);
         }
+        self.set_carefully(n, value)
     }
 
     /// Sets field `n` to a text as [`Message::text`] gives it: hex (either case) for a binary field, else the value's
@@ -152,9 +160,8 @@ impl Draft {
             let error = BuildError::TooLong { field: n, len, max: usize::from(plan.max) };
             return self.remove(n).insert_bad(n, Source::BadText, text.as_bytes(), error);
         }
-        let mut bytes = Arena::new();
-        match pack::from_hex(&plan, n, text.as_bytes(), &mut bytes) {
-            Ok(()) => self.set(n, &bytes),
+        match pack::from_hex(&plan, n, text.as_bytes()) {
+            Ok(bytes) => self.set(n, &bytes),
             Err(error) => self.remove(n).insert_bad(n, Source::BadText, text.as_bytes(), error),
         }
     }
@@ -171,7 +178,7 @@ impl Draft {
         }
         self.remove(n);
         let start = self.arena.len();
-        self.arena.extend_from_slice(wire);
+        self.arena.push(wire);
         self.insert(n, Source::Arena, start)
     }
 
@@ -183,10 +190,11 @@ impl Draft {
         let Ok(index) = self.entries.binary_search_by_key(&n, |entry| entry.field) else { return self };
         let removed = self.entries.remove(index);
         self.fields.remove(n);
+        self.last = self.entries.last().map_or(field::MTI, |last| last.field);
         self.forget_error(n);
         if removed.source != Source::Base {
             let (start, end) = (removed.start as usize, removed.end as usize);
-            self.arena.drain(start..end);
+            self.arena.cut(start..end);
             for entry in self.entries.iter_mut().filter(|entry| entry.source != Source::Base) {
                 if entry.start >= removed.end {
                     entry.start -= removed.end - removed.start;
@@ -308,24 +316,47 @@ impl Draft {
         }
     }
 
+    /// In any order, and every encoding.
+    #[inline(never)]
+    fn set_carefully(&mut self, n: FieldNumber, value: &[u8]) -> &mut Draft {
+        if self.is_head(n) {
+            return self.set_head(n, value);
+        }
+        self.remove(n);
+        let start = self.arena.len();
+        match pack::pack(self.schema.plan_if_known(n), n, value, &mut self.arena) {
+            Ok(()) => self.insert(n, Source::Arena, start),
+            Err(error) => self.insert_bad(n, Source::BadValue, value, error),
+        }
+    }
+
     /// Adds the entry of field `n`, which has none, with what the arena has from `start` on.
+    #[inline]
     fn insert(&mut self, n: FieldNumber, source: Source, start: usize) -> &mut Draft {
-        let entry = Entry { field: n, source, start: start as u32, end: self.arena.len() as u32 };
-        match self.entries.last() {
-            Some(last) if last.field > n => {
-                let index = self.entries.partition_point(|entry| entry.field < n);
-                self.entries.insert(index, entry);
-            }
-            _ => self.entries.push(entry),
+        let end = self.arena.len() as u32;
+        let entry = Entry { field: n, source, start: start as u32, end };
+        if n > self.last && self.entries.len() < self.entries.capacity() {
+            self.entries.push(entry);
+            self.last = n;
+        } else {
+            self.insert_anywhere(entry);
         }
         self.fields.insert(n);
         self
     }
 
+    #[inline(never)]
+    fn insert_anywhere(&mut self, entry: Entry) {
+        let index = self.entries.partition_point(|other| other.field < entry.field);
+        self.is_straight &= index == self.entries.len();
+        self.entries.insert(index, entry);
+        self.last = self.last.max(entry.field);
+    }
+
     fn insert_bad(&mut self, n: FieldNumber, source: Source, value: &[u8], error: BuildError) -> &mut Draft {
         let start = self.arena.len();
         // It is kept to be looked at only; a longer one would be wrong for its length alone.
-        self.arena.extend_from_slice(value.get(..MESSAGE_MAX).unwrap_or(value));
+        self.arena.push(value.get(..MESSAGE_MAX).unwrap_or(value));
         self.errors.push((n, error));
         self.insert(n, source, start)
     }
@@ -353,9 +384,9 @@ impl Draft {
         }
     }
 
-    /// The base, if the draft still has just its fields.
+    /// The base, if the draft still has just the fields that its bitmap names.
     fn same_fields(&self) -> Option<&Base> {
-        self.base.as_ref().filter(|base| base.fields == self.fields)
+        self.base.as_ref().filter(|base| base.shape.is_whole && base.fields == self.fields)
     }
 
     fn write_bitmap(&self, out: &mut BytesMut) {
@@ -394,6 +425,9 @@ impl Draft {
     fn write_fields(&self, out: &mut BytesMut) {
         let base = self.base.as_ref().map_or(&[][..], |base| &base.raw);
         let mut tertiary_due = self.schema.bitmap.tertiary == Tertiary::InField65 && self.has_tertiary();
+        if self.is_straight && !tertiary_due {
+            return out.extend_from_slice(&self.arena);
+        }
         let mut run = (Source::Arena, 0, 0);
         let flush = |(source, start, end): (Source, u32, u32), out: &mut BytesMut| {
             let bytes = if source == Source::Base { base } else { &self.arena };

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::bitmap::Bitmap;
 use super::digits::hex_char;
 use super::field::{self, FieldNumber};
 use super::mti::Mti;
-use super::scan::{self, Head, Unknown};
+use super::scan::{self, Head, Spans, Unknown, Untracked};
 use super::schema::{Content, Schema};
 use super::value;
 
@@ -34,21 +33,11 @@ pub struct Message {
     spans: Spans,
 }
 
-/// Where the fields stand, in ascending order. In place for up to 32 fields.
-type Spans = SmallVec<[Span; 32]>;
-
-/// Where a field begins, its length prefix included, and ends. A message has at most [`MESSAGE_MAX`] bytes.
-#[derive(Clone, Copy)]
-struct Span {
-    start: u16,
-    end: u16,
-}
-
 /// How the head of a message was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Groups of the bitmap in front of the fields, also those that name no field.
-    pub groups: u8,
+    /// Whether all fields were read that the bitmap names.
+    pub is_whole: bool,
     /// Where the bitmap begins.
     pub bitmap_at: u16,
     /// Where the fields begin.
@@ -84,15 +73,14 @@ impl Message {
         if raw.len() > MESSAGE_MAX {
             return Err(ParseError::MessageTooLong { len: raw.len() });
         }
-        let mut spans = Spans::new();
         let mut head = scan::head(schema, &raw, Unknown::Refused)?;
-        let end = scan::walk(schema, &raw, &mut head, Unknown::Refused, |start, end| {
-            spans.push(Span::new(start, end))
-        })?;
-        if end < raw.len() {
-            return Err(ParseError::TrailingBytes { offset: end, count: raw.len() - end });
+        let mut message = Message::new(schema, raw, &head);
+        let end = scan::walk(schema, &message.raw, &mut head, Unknown::Refused, &mut message.spans)?;
+        if end < message.raw.len() {
+            return Err(ParseError::TrailingBytes { offset: end, count: message.raw.len() - end });
         }
-        Ok(Message::new(schema, raw, &head, spans))
+        message.note(&head);
+        Ok(message)
     }
 
     /// Parses a host's message as far as it goes: reading stops at the first trouble, for behind it nothing is sure.
@@ -103,21 +91,21 @@ impl Message {
         if raw.len() > MESSAGE_MAX {
             return Err(ParseError::MessageTooLong { len: raw.len() });
         }
-        let mut spans = Spans::new();
         let mut head = scan::head(schema, &raw, Unknown::Met)?;
-        let end =
-            scan::walk(schema, &raw, &mut head, Unknown::Met, |start, end| spans.push(Span::new(start, end)));
+        let mut message = Message::new(schema, raw, &head);
+        let end = scan::walk(schema, &message.raw, &mut head, Unknown::Met, &mut message.spans);
+        message.note(&head);
+        let len = message.raw.len();
         let trouble = match end {
             Err(trouble) => Some(trouble),
-            Ok(end) if end < raw.len() => {
-                Some(ParseError::TrailingBytes { offset: end, count: raw.len() - end })
-            }
-            Ok(_) if spans.is_empty() => Some(ParseError::NoFields),
+            Ok(end) if end < len => Some(ParseError::TrailingBytes { offset: end, count: len - end }),
+            Ok(_) if message.spans.is_empty() => Some(ParseError::NoFields),
             Ok(_) => None,
         };
-        let mut message = Message::new(schema, raw, &head, spans);
         if trouble.is_some() {
             let unread: Vec<FieldNumber> = message.bitmap.iter().skip(message.spans.len()).collect();
+            let lacks_bitmap = head.announces_65 && head.tertiary_at == 0;
+            message.shape.is_whole = unread.is_empty() && !lacks_bitmap;
             unread.into_iter().for_each(|n| message.bitmap.remove(n));
         }
         Ok(Lenient { message, trouble })
@@ -140,7 +128,7 @@ impl Message {
     pub fn measure_at_least(schema: &Schema, buf: &[u8]) -> Result<Measure, ParseError> {
         let buf = buf.get(..MESSAGE_MAX).unwrap_or(buf);
         let end = scan::head(schema, buf, Unknown::Refused)
-            .and_then(|mut head| scan::walk(schema, buf, &mut head, Unknown::Refused, |_, _| ()));
+            .and_then(|mut head| scan::walk(schema, buf, &mut head, Unknown::Refused, &mut Untracked));
         match end {
             Ok(len) => Ok(Measure::Whole(len)),
             Err(ParseError::Truncated { needed, .. }) if needed > MESSAGE_MAX => {
@@ -151,15 +139,30 @@ impl Message {
         }
     }
 
+    /// The message with that head, its fields not yet read.
     #[inline]
-    fn new(schema: &Arc<Schema>, raw: Bytes, head: &Head, spans: Spans) -> Message {
+    fn new(schema: &Arc<Schema>, raw: Bytes, head: &Head) -> Message {
         let shape = Shape {
-            groups: head.groups,
+            is_whole: true,
             bitmap_at: offset(scan::mti_len(schema)),
             fields_at: offset(head.end),
-            tertiary_at: offset(head.tertiary_at),
+            tertiary_at: 0,
         };
-        Message { schema: schema.clone(), raw, mti: head.mti, bitmap: head.bitmap(), shape, spans }
+        Message {
+            schema: schema.clone(),
+            raw,
+            mti: head.mti,
+            bitmap: head.bitmap(),
+            shape,
+            spans: Spans::new(),
+        }
+    }
+
+    /// What the head has learned from the fields: the tertiary bitmap in DE 65.
+    #[inline]
+    fn note(&mut self, head: &Head) {
+        self.bitmap = head.bitmap();
+        self.shape.tertiary_at = offset(head.tertiary_at);
     }
 
     /// The MTI.
@@ -229,12 +232,6 @@ impl Message {
     /// The table it was read by.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
-    }
-}
-
-impl Span {
-    fn new(start: usize, end: usize) -> Span {
-        Span { start: offset(start), end: offset(end) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! ISO 8583 as the standard has it: message type, bitmap, fields. No host's habits: those are in [`crate::dialect`].
 
+mod arena;
 mod build_error;
 mod digits;
 mod ebcdic;

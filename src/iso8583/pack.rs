@@ -1,39 +1,40 @@
 //! Writing one field: from the canonical value to the bytes on the wire.
 
-use smallvec::SmallVec;
-
+use super::arena::Arena;
 use super::build_error::BuildError;
 use super::digits::{all_digits, all_printable, hex_char, hex_digit};
 use super::ebcdic;
 use super::field::FieldNumber;
-use super::plan::{Plan, Shape};
+use super::plan::{Accept, Plan, Shape};
 use super::prefix::{self, Extent};
 use super::schema::{Content, Encoding, Side};
 
-/// Room for the fields of an ordinary message without an allocation: the 0200 sample with EMV data has 251 bytes.
-pub(super) const ARENA_INLINE: usize = 384;
-
-/// Wire bytes of fields, one after the other.
-pub(super) type Arena = SmallVec<[u8; ARENA_INLINE]>;
-
-/// Appends field `n` with that canonical value, length prefix first. On an error `out` is as it was.
+/// Appends a field whose value goes out as it is, length prefix first. `false`, and nothing appended, for every other
+/// and for what is wrong.
 #[inline]
-pub(super) fn pack(plan: &Plan, n: FieldNumber, value: &[u8], out: &mut Arena) -> Result<(), BuildError> {
-    let max = usize::from(plan.max);
-    if plan.encoding == Encoding::BigEndian || value.len() > max {
-        return pack_slowly(plan, n, value, out);
+pub(super) fn pack_plain(plan: &Plan, value: &[u8], out: &mut Arena) -> bool {
+    let fine = match plan.accept {
+        Accept::Digits => all_digits(value),
+        Accept::Printable => all_printable(value),
+        Accept::Bytes => true,
+        Accept::Encoding => false,
+    };
+    let fits = value.len() >= usize::from(plan.min) && value.len() <= usize::from(plan.max);
+    if !fine || !fits {
+        return false;
     }
-    if plan.shape == Shape::Fixed && value.len() < max {
-        return pack_slowly(plan, n, value, out);
+    if !plan.is_fixed() {
+        push_prefix(plan, value.len(), out);
     }
-    check(plan, n, value)?;
-    encode(plan, value, out);
-    Ok(())
+    out.push(value);
+    true
 }
 
-/// What the dialect lacks, numbers, and values of another length.
-#[inline(never)]
-fn pack_slowly(plan: &Plan, n: FieldNumber, value: &[u8], out: &mut Arena) -> Result<(), BuildError> {
+/// Appends field `n` with that canonical value, length prefix first. On an error `out` is as it was.
+pub(super) fn pack(plan: &Plan, n: FieldNumber, value: &[u8], out: &mut Arena) -> Result<(), BuildError> {
+    if pack_plain(plan, value, out) {
+        return Ok(());
+    }
     let (len, max) = (value.len(), usize::from(plan.max));
     if plan.shape == Shape::Absent {
         return Err(BuildError::UnknownField { field: n });
@@ -44,10 +45,15 @@ fn pack_slowly(plan: &Plan, n: FieldNumber, value: &[u8], out: &mut Arena) -> Re
     if len > max {
         return Err(BuildError::TooLong { field: n, len, max });
     }
+    if !plan.is_fixed() || len == max {
+        check(plan, n, value)?;
+        encode(plan, value, out);
+        return Ok(());
+    }
     let pad = plan.pad.filter(|_| len > 0).ok_or(BuildError::TooShort { field: n, len, expected: max })?;
     check(plan, n, value)?;
     let filling = std::iter::repeat_n(pad.with, max - len);
-    let padded: Arena = match pad.side {
+    let padded: Vec<u8> = match pad.side {
         Side::Left => filling.chain(value.iter().copied()).collect(),
         Side::Right => value.iter().copied().chain(filling).collect(),
     };
@@ -66,27 +72,22 @@ fn pack_number(plan: &Plan, n: FieldNumber, value: &[u8], out: &mut Arena) -> Re
         .iter()
         .try_fold(0u128, |number, digit| number.checked_mul(10)?.checked_add(u128::from(digit - b'0')))
         .ok_or(too_big)?;
-    let (front, back) = number.to_be_bytes().split_at_checked(16 - bytes.min(16)).map_or_else(
-        || (Arena::new(), Arena::new()),
-        |(front, back)| (Arena::from_slice(front), Arena::from_slice(back)),
-    );
+    let number = number.to_be_bytes();
+    let (front, back) = number.split_at(number.len() - bytes.min(number.len()));
     if front.iter().any(|byte| *byte != 0) {
         return Err(too_big);
     }
-    out.extend_from_slice(&back);
+    out.push(back);
     Ok(())
 }
 
 /// Whether the value has only what the field may have.
-#[inline]
 fn check(plan: &Plan, n: FieldNumber, value: &[u8]) -> Result<(), BuildError> {
-    let fine = match plan.content {
-        Content::Binary => true,
-        Content::Digits => all_digits(value),
-        Content::Alphanumeric | Content::Text if plan.encoding == Encoding::Ascii => all_printable(value),
-        _ => value.iter().all(|byte| allows(plan, *byte)),
-    };
-    if fine { Ok(()) } else { Err(complaint(plan, n, value)) }
+    let Some(index) = value.iter().position(|byte| !allows(plan, *byte)) else { return Ok(()) };
+    match plan.content {
+        Content::Digits => Err(BuildError::BadDigit { field: n, index }),
+        _ => Err(BuildError::BadCharacter { field: n, index }),
+    }
 }
 
 /// Whether one character or byte may stand in a value. Packed text is that of tracks 2 and 3.
@@ -97,25 +98,18 @@ fn allows(plan: &Plan, byte: u8) -> bool {
     }
 }
 
-#[cold]
-fn complaint(plan: &Plan, n: FieldNumber, value: &[u8]) -> BuildError {
-    let index = value.iter().position(|byte| !allows(plan, *byte)).unwrap_or(0);
-    match plan.content {
-        Content::Digits => BuildError::BadDigit { field: n, index },
-        _ => BuildError::BadCharacter { field: n, index },
-    }
+#[inline]
+fn push_prefix(plan: &Plan, units: usize, out: &mut Arena) {
+    let mut prefix = [0; 4];
+    let width = prefix::write(plan, Extent::of_units(plan, units), &mut prefix);
+    out.push(&prefix[..width]);
 }
 
 /// Appends prefix and value, which has the right length and content.
-#[inline]
 fn encode(plan: &Plan, value: &[u8], out: &mut Arena) {
-    if plan.prefix_len > 0 {
-        let mut prefix = [0; 4];
-        let width = prefix::write(plan, Extent::of_units(plan, value.len()), &mut prefix);
-        out.extend_from_slice(&prefix[..width]);
-    }
+    push_prefix(plan, value.len(), out);
     match plan.encoding {
-        Encoding::Ascii | Encoding::Binary | Encoding::BigEndian => out.extend_from_slice(value),
+        Encoding::Ascii | Encoding::Binary | Encoding::BigEndian => out.push(value),
         Encoding::Ebcdic => out.extend(value.iter().map(|character| ebcdic::encode(*character))),
         Encoding::Bcd { pad, fill } => pack_digits(pad, fill, value, out),
         Encoding::HexText => {
@@ -135,7 +129,7 @@ fn pack_digits(pad: Side, fill: u8, digits: &[u8], out: &mut Arena) {
         && pad == Side::Left
         && let Some((first, others)) = digits.split_first()
     {
-        out.push(fill << 4 | first & 0xF);
+        out.push(&[fill << 4 | first & 0xF]);
         rest = others;
     }
     let (pairs, odd) = rest.as_chunks::<2>();
@@ -144,7 +138,7 @@ fn pack_digits(pad: Side, fill: u8, digits: &[u8], out: &mut Arena) {
 }
 
 /// The bytes that hex text of a binary field stands for.
-pub(super) fn from_hex(plan: &Plan, n: FieldNumber, text: &[u8], out: &mut Arena) -> Result<(), BuildError> {
+pub(super) fn from_hex(plan: &Plan, n: FieldNumber, text: &[u8]) -> Result<Vec<u8>, BuildError> {
     if let Some(index) = text.iter().position(|byte| hex_digit(*byte).is_none()) {
         return Err(BuildError::BadHex { field: n, index });
     }
@@ -152,10 +146,10 @@ pub(super) fn from_hex(plan: &Plan, n: FieldNumber, text: &[u8], out: &mut Arena
     if is_odd && plan.pad.is_none_or(|pad| pad.side == Side::Right) {
         return Err(BuildError::OddHex { field: n, len: text.len() });
     }
-    let zero = is_odd.then_some(0);
-    let mut nibbles = zero.into_iter().chain(text.iter().filter_map(|byte| hex_digit(*byte)));
+    let mut nibbles = is_odd.then_some(0).into_iter().chain(text.iter().filter_map(|byte| hex_digit(*byte)));
+    let mut bytes = Vec::with_capacity(text.len().div_ceil(2));
     while let (Some(high), Some(low)) = (nibbles.next(), nibbles.next()) {
-        out.push(high << 4 | low);
+        bytes.push(high << 4 | low);
     }
-    Ok(())
+    Ok(bytes)
 }

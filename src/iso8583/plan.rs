@@ -7,6 +7,7 @@ use super::spec::{Content, Counts, Encoding, FieldSpec, Length, Pad, Prefix};
 pub(super) struct Plan {
     pub shape: Shape,
     pub check: Check,
+    pub accept: Accept,
     pub content: Content,
     pub encoding: Encoding,
     pub counts: Counts,
@@ -15,6 +16,8 @@ pub(super) struct Plan {
     pub prefix_len: u8,
     /// Whether characters of prefix and hex text are EBCDIC.
     pub is_ebcdic: bool,
+    /// The fewest units that are not filled up: all of a fixed field.
+    pub min: u16,
     /// The most units.
     pub max: u16,
     /// The most bytes without the prefix.
@@ -27,12 +30,14 @@ pub(super) struct Plan {
 pub(super) enum Shape {
     /// The dialect lacks the field.
     Absent,
+    /// Always `wire_max` bytes, all of them ASCII digits.
+    FixedDigits,
     /// Always `wire_max` bytes.
     Fixed,
-    /// Two ASCII digits say how many bytes follow.
-    Ascii2,
-    /// Three ASCII digits say how many bytes follow.
-    Ascii3,
+    /// So many ASCII digits, 2 or 3, say how many bytes follow.
+    Ascii,
+    /// So many bytes of packed digits, 1 or 2, say how many bytes follow.
+    Packed,
     /// Any other length prefix.
     Variable,
 }
@@ -48,17 +53,37 @@ pub(super) enum Check {
     Encoding,
 }
 
+/// The ways to build a value, the common ones apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accept {
+    /// Digits, as they are.
+    Digits,
+    /// Printable ASCII, as it is.
+    Printable,
+    /// Bytes, as they are.
+    Bytes,
+    /// As content and encoding say.
+    Encoding,
+}
+
 impl Plan {
+    /// Whether the field has no length prefix.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.prefix_len == 0
+    }
+
     /// The plan of a field that the dialect lacks.
     pub(super) const ABSENT: Plan = Plan {
         shape: Shape::Absent,
         check: Check::None,
+        accept: Accept::Encoding,
         content: Content::Binary,
         encoding: Encoding::Binary,
         counts: Counts::Bytes,
         prefix: Prefix::Binary(0),
         prefix_len: 0,
         is_ebcdic: false,
+        min: 0,
         max: 0,
         wire_max: 0,
         pad: None,
@@ -79,14 +104,22 @@ impl Plan {
             // What hosts put into text is not ours to judge; what we build is checked when it is built.
             _ => Check::None,
         };
+        let accept = match (spec.encoding, spec.content) {
+            (Encoding::Ascii, Content::Digits) => Accept::Digits,
+            (Encoding::Ascii, Content::Alphanumeric | Content::Text) => Accept::Printable,
+            (Encoding::Binary, _) => Accept::Bytes,
+            _ => Accept::Encoding,
+        };
         let max = u16::try_from(spec.max()).unwrap_or(u16::MAX);
         let wire_max = u16::try_from(spec.encoding.wire_len(spec.max())).unwrap_or(u16::MAX);
         let plan = Plan {
-            shape: Shape::Fixed,
+            shape: if check == Check::Digits { Shape::FixedDigits } else { Shape::Fixed },
             check,
+            accept,
             content: spec.content,
             encoding: spec.encoding,
             is_ebcdic,
+            min: max,
             max,
             wire_max,
             pad: spec.pad,
@@ -95,11 +128,11 @@ impl Plan {
         let Length::Variable { prefix, counts, .. } = spec.length else { return plan };
         let unit_is_byte = matches!(spec.encoding, Encoding::Ascii | Encoding::Binary);
         let shape = match prefix {
-            Prefix::Characters(2) if unit_is_byte && !is_ebcdic => Shape::Ascii2,
-            Prefix::Characters(3) if unit_is_byte && !is_ebcdic => Shape::Ascii3,
+            Prefix::Characters(2 | 3) if unit_is_byte && !is_ebcdic => Shape::Ascii,
+            Prefix::Bcd(_) if unit_is_byte => Shape::Packed,
             _ => Shape::Variable,
         };
         let prefix_len = prefix.wire_len() as u8;
-        Plan { shape, prefix, prefix_len, counts, ..plan }
+        Plan { shape, prefix, prefix_len, counts, min: 0, ..plan }
     }
 }

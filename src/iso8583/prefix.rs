@@ -22,25 +22,44 @@ impl Extent {
     }
 }
 
-/// The length of an [`Shape::Ascii2`](super::plan::Shape::Ascii2) or `Ascii3` field at `at`; `None` if anything is
+/// How many bytes follow the prefix of an [`Ascii`](super::plan::Shape::Ascii) field at `at`; `None` if anything is
 /// wrong with it.
 #[inline]
 pub(super) fn ascii(plan: &Plan, buf: &[u8], at: usize) -> Option<usize> {
-    let rest = buf.get(at..)?;
-    let mut len = 0;
-    let mut wrong = false;
-    let digits = if plan.prefix_len == 2 { rest.get(..2)? } else { rest.get(..3)? };
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        wrong |= digit > 9;
-        len = len * 10 + usize::from(digit);
+    let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+    let &[a, b] = buf.get(at..)?.first_chunk::<2>()?;
+    let (a, b) = (digit(a), digit(b));
+    let two = a * 10 + b;
+    let (len, last) = match plan.prefix_len {
+        2 => (two, 0),
+        _ => {
+            let c = digit(*buf.get(at + 2)?);
+            (two * 10 + c, c)
+        }
+    };
+    (a <= 9 && b <= 9 && last <= 9 && len <= usize::from(plan.max)).then_some(len)
+}
+
+/// The same for a [`Packed`](super::plan::Shape::Packed) field.
+#[inline]
+pub(super) fn packed(plan: &Plan, buf: &[u8], at: usize) -> Option<usize> {
+    let first = *buf.get(at)?;
+    let mut len = two_digits(first)?;
+    if plan.prefix_len == 2 {
+        len = len * 100 + two_digits(*buf.get(at + 1)?)?;
     }
-    (!wrong && len <= usize::from(plan.max)).then_some(len)
+    (len <= usize::from(plan.max)).then_some(len)
+}
+
+#[inline]
+fn two_digits(byte: u8) -> Option<usize> {
+    let (high, low) = (byte >> 4, byte & 0xF);
+    (high <= 9 && low <= 9).then_some(usize::from(high) * 10 + usize::from(low))
 }
 
 /// The length of the field at `at`, whatever its form. Of a prefix cut off, what is there is checked first.
 pub(super) fn read(plan: &Plan, n: FieldNumber, buf: &[u8], at: usize) -> Result<Extent, ParseError> {
-    if plan.prefix_len == 0 {
+    if plan.is_fixed() {
         return Ok(Extent::of_units(plan, usize::from(plan.max)));
     }
     let needed = at + usize::from(plan.prefix_len);
@@ -74,8 +93,7 @@ fn count(plan: &Plan, prefix: &[u8]) -> Result<usize, usize> {
     for (index, byte) in prefix.iter().enumerate() {
         count = match plan.prefix {
             Prefix::Binary(_) => count << 8 | usize::from(*byte),
-            Prefix::Bcd(_) if byte >> 4 > 9 || byte & 0xF > 9 => return Err(index),
-            Prefix::Bcd(_) => count * 100 + usize::from(byte >> 4) * 10 + usize::from(byte & 0xF),
+            Prefix::Bcd(_) => count * 100 + two_digits(*byte).ok_or(index)?,
             Prefix::Characters(_) => {
                 let character = if plan.is_ebcdic { ebcdic::decode(*byte) } else { *byte };
                 if !character.is_ascii_digit() {

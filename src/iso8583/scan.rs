@@ -1,5 +1,7 @@
 //! Reading: where MTI, bitmap and fields stand, and whether their bytes are what the schema says. Decodes no value.
 
+use smallvec::SmallVec;
+
 use super::bitmap::Bitmap;
 use super::digits::{all_digits, hex_digit};
 use super::ebcdic;
@@ -68,7 +70,72 @@ pub(super) fn group_len(schema: &Schema) -> usize {
     if schema.bitmap.hex { 16 } else { 8 }
 }
 
-/// Goes through the fields: `each` gets where one begins (its prefix included) and ends. Returns where the last ends.
+/// Where a field begins, its length prefix included, and ends. A message has at most
+/// [`MESSAGE_MAX`](super::message::MESSAGE_MAX) bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Span {
+    pub start: u16,
+    pub end: u16,
+}
+
+/// The spans of a message's fields in ascending order. In place for up to 32 fields.
+pub(super) type Spans = SmallVec<[Span; 32]>;
+
+/// What becomes of the spans of a walk.
+pub(super) trait Track {
+    /// Makes room for so many and gives it.
+    fn slots(&mut self, count: usize) -> &mut [Span];
+    /// Forgets all.
+    fn clear(&mut self);
+    /// One more.
+    fn push(&mut self, span: Span);
+}
+
+impl Track for Spans {
+    #[inline]
+    fn slots(&mut self, count: usize) -> &mut [Span] {
+        let room = [Span::default(); 32];
+        if count <= room.len() {
+            *self = Spans::from_buf_and_len(room, count);
+        } else {
+            self.resize(count, Span::default());
+        }
+        self
+    }
+
+    fn clear(&mut self) {
+        SmallVec::clear(self);
+    }
+
+    fn push(&mut self, span: Span) {
+        SmallVec::push(self, span);
+    }
+}
+
+/// For measuring: where the fields are is no matter.
+pub(super) struct Untracked;
+
+impl Track for Untracked {
+    #[inline]
+    fn slots(&mut self, _count: usize) -> &mut [Span] {
+        &mut []
+    }
+
+    fn clear(&mut self) {}
+
+    fn push(&mut self, _span: Span) {}
+}
+
+impl Span {
+    /// Every offset is at most the message's length, and that is held against `MESSAGE_MAX`; in a walk that fails it
+    /// may be wrong, and is forgotten.
+    #[inline]
+    fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u16, end: end as u16 }
+    }
+}
+
+/// Goes through the fields. Returns where the last ends; on an error `track` has the fields in front of the trouble.
 ///
 /// With [`Unknown::Refused`] the tertiary bitmap in DE 65 is held to the fields known too; those of `head` were.
 #[inline]
@@ -77,24 +144,95 @@ pub(super) fn walk(
     buf: &[u8],
     head: &mut Head,
     unknown: Unknown,
-    mut each: impl FnMut(usize, usize),
+    track: &mut impl Track,
+) -> Result<usize, ParseError> {
+    let count = head.fields.iter().map(|group| group.count_ones()).sum::<u32>();
+    if let Some(end) = walk_fast(schema, buf, head, track.slots(count as usize)) {
+        return Ok(end);
+    }
+    track.clear();
+    walk_carefully(schema, buf, head, unknown, track)
+}
+
+/// `None` as soon as anything is out of the ordinary or wrong. Digits of neighbouring fixed fields are checked in one
+/// go.
+#[inline]
+fn walk_fast(schema: &Schema, buf: &[u8], head: &Head, slots: &mut [Span]) -> Option<usize> {
+    if head.announces_65 {
+        return None;
+    }
+    let mut at = head.end;
+    // From here on there are digits still to be checked.
+    let mut unchecked = at;
+    let mut slots = slots.iter_mut();
+    for group in 0..usize::from(head.groups) {
+        let mut rest = *head.fields.get(group)?;
+        while rest != 0 {
+            let bit = rest.leading_zeros();
+            rest &= !(FIRST_BIT >> bit);
+            let plan = schema.plan_of_bit(group, bit)?;
+            let slot = slots.next();
+            let start = at;
+            let len = match plan.shape {
+                Shape::FixedDigits => {
+                    at += usize::from(plan.wire_max);
+                    place(slot, start, at);
+                    continue;
+                }
+                Shape::Fixed => usize::from(plan.wire_max),
+                Shape::Ascii => prefix::ascii(plan, buf, start)?,
+                Shape::Packed => prefix::packed(plan, buf, start)?,
+                Shape::Variable | Shape::Absent => return None,
+            };
+            let value = start + usize::from(plan.prefix_len);
+            at = value + len;
+            let bytes = buf.get(value..at)?;
+            let fine = match plan.check {
+                Check::None => true,
+                Check::Digits => all_digits(bytes),
+                Check::Encoding => false,
+            };
+            if !fine || !all_digits(buf.get(unchecked..start)?) {
+                return None;
+            }
+            place(slot, start, at);
+            unchecked = at;
+        }
+    }
+    all_digits(buf.get(unchecked..at)?).then_some(at)
+}
+
+#[inline]
+fn place(slot: Option<&mut Span>, start: usize, end: usize) {
+    if let Some(slot) = slot {
+        *slot = Span::new(start, end);
+    }
+}
+
+/// Field by field, for every encoding and with every trouble named.
+#[inline(never)]
+fn walk_carefully(
+    schema: &Schema,
+    buf: &[u8],
+    head: &mut Head,
+    unknown: Unknown,
+    track: &mut impl Track,
 ) -> Result<usize, ParseError> {
     let mut at = head.end;
     for group in 0..3 {
-        let mut rest = head.fields[group];
         if group == 1 && head.announces_65 {
             let known = schema.known().groups()[2];
-            let bits = read_group(schema, buf, at, 2, known, unknown)?;
+            head.fields[2] = read_group(schema, buf, at, 2, known, unknown)?;
             head.tertiary_at = at;
-            head.fields[2] = bits;
             at += group_len(schema);
         }
+        let mut rest = head.fields[group];
         while rest != 0 {
             let bit = rest.leading_zeros();
             rest &= !(FIRST_BIT >> bit);
             let n = number(group, bit);
             let end = field_end(schema.plan(n), n, buf, at)?;
-            each(at, end);
+            track.push(Span::new(at, end));
             at = end;
         }
     }
@@ -102,27 +240,7 @@ pub(super) fn walk(
 }
 
 /// Where the field at `at` ends, its bytes checked.
-#[inline]
 fn field_end(plan: &Plan, n: FieldNumber, buf: &[u8], at: usize) -> Result<usize, ParseError> {
-    let (value, end) = match plan.shape {
-        Shape::Fixed => (at, at + usize::from(plan.wire_max)),
-        Shape::Ascii2 | Shape::Ascii3 => match prefix::ascii(plan, buf, at) {
-            Some(len) => (at + usize::from(plan.prefix_len), at + usize::from(plan.prefix_len) + len),
-            None => return general_end(plan, n, buf, at),
-        },
-        Shape::Variable | Shape::Absent => return general_end(plan, n, buf, at),
-    };
-    let Some(bytes) = buf.get(value..end) else { return general_end(plan, n, buf, at) };
-    match plan.check {
-        Check::None => Ok(end),
-        Check::Digits if all_digits(bytes) => Ok(end),
-        Check::Digits | Check::Encoding => general_end(plan, n, buf, at),
-    }
-}
-
-/// The same for every encoding, and for what is wrong.
-#[inline(never)]
-fn general_end(plan: &Plan, n: FieldNumber, buf: &[u8], at: usize) -> Result<usize, ParseError> {
     if plan.shape == Shape::Absent {
         return Err(ParseError::UnknownField { field: n, offset: at });
     }
@@ -188,7 +306,20 @@ fn wrong_nibble(
     wrong.map(|nibble| nibble / 2)
 }
 
+#[inline]
 fn read_mti(schema: &Schema, buf: &[u8]) -> Result<(Mti, usize), ParseError> {
+    if schema.mti == Encoding::Ascii
+        && let Some(four) = buf.first_chunk::<4>()
+        && let Some(mti) = Mti::parse(four)
+        && mti.class() > 0
+    {
+        return Ok((mti, 4));
+    }
+    read_mti_carefully(schema, buf)
+}
+
+#[inline(never)]
+fn read_mti_carefully(schema: &Schema, buf: &[u8]) -> Result<(Mti, usize), ParseError> {
     let width = mti_len(schema);
     let there = buf.get(..width.min(buf.len())).unwrap_or_default();
     let mut digits = [b'0'; 4];
@@ -241,12 +372,12 @@ fn read_group(
             return Ok(bits);
         }
     }
-    read_group_slowly(schema, whole, at, group, known, unknown)
+    read_group_carefully(schema, whole, at, group, known, unknown)
 }
 
 /// Hex, truncated and wrong bitmaps.
 #[inline(never)]
-fn read_group_slowly(
+fn read_group_carefully(
     schema: &Schema,
     there: &[u8],
     at: usize,

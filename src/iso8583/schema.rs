@@ -41,6 +41,9 @@ pub struct Schema {
     known: Bitmap,
 }
 
+/// By it a group announces the next one.
+const FIRST_BIT: u64 = 1 << 63;
+
 /// DE 0 to 192.
 const FIELDS: usize = FieldNumber::MAX as usize + 1;
 
@@ -86,12 +89,12 @@ impl Schema {
 
     /// The data elements that a message can have: bits that announce a further bitmap are not among them.
     pub fn known(&self) -> Bitmap {
-        let announcers = self.announcers();
-        let mut groups = self.known.groups();
-        for (group, known) in groups.iter_mut().enumerate() {
-            *known = if group < self.groups() { *known & !announcers[group] } else { 0 };
-        }
-        Bitmap::from_groups(groups)
+        let [first, second, third] = self.known.groups();
+        Bitmap::from_groups(match self.groups() {
+            1 => [first, 0, 0],
+            2 => [first & !FIRST_BIT, second, 0],
+            _ => [first & !FIRST_BIT, second & !FIRST_BIT, third],
+        })
     }
 
     /// How many groups of 64 there can be, 1–3.
@@ -101,11 +104,10 @@ impl Schema {
 
     /// The bits by which a group announces the next one.
     pub(super) fn announcers(&self) -> [u64; 3] {
-        const FIRST: u64 = 1 << 63;
         match self.groups() {
             1 => [0, 0, 0],
-            2 => [FIRST, 0, 0],
-            _ => [FIRST, FIRST, 0],
+            2 => [FIRST_BIT, 0, 0],
+            _ => [FIRST_BIT, FIRST_BIT, 0],
         }
     }
 
@@ -118,10 +120,21 @@ impl Schema {
     #[inline]
     pub(super) fn plan_if_known(&self, n: FieldNumber) -> &Plan {
         let groups = self.groups();
-        let is_announcer = (groups > 1 && n == field::BITMAP) || (groups > 2 && n == field::TERTIARY_BITMAP);
-        if n.index() > groups * 64 || is_announcer { &Plan::ABSENT } else { self.plan(n) }
+        let fits = match n {
+            field::BITMAP => groups == 1,
+            field::TERTIARY_BITMAP => groups == 2,
+            n => n.index() <= groups * 64,
+        };
+        if fits { self.plan(n) } else { &Plan::ABSENT }
     }
 
+    /// The plan of the field of a bit, if there can be such a bit.
+    #[inline]
+    pub(super) fn plan_of_bit(&self, group: usize, bit: u32) -> Option<&Plan> {
+        self.plans.get(group * 64 + bit as usize + 1)
+    }
+
+    #[inline]
     pub(super) fn plan(&self, n: FieldNumber) -> &Plan {
         &self.plans[n.index()]
     }

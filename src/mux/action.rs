@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{ClientTag, TxId};
+use super::records::Status;
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::Mti;
 use crate::rules::{MatchKey, Request};
@@ -21,6 +22,9 @@ pub enum Outcome {
     },
     /// No answer: why. Nothing to confirm.
     Failed(Failure),
+    /// The request was known by its idempotency key and has no answer to give (any more): the truth about it. Nothing
+    /// to confirm.
+    Known(Status),
 }
 
 /// Why a client gets no answer.
@@ -57,6 +61,10 @@ pub enum Failure {
     TooLate,
     /// The client left before anything was sent.
     ClientGone,
+    /// The idempotency key came with another body before.
+    KeyReused,
+    /// No room to remember another idempotency key.
+    RecordsFull,
 }
 
 /// What a mux wants done.

@@ -6,6 +6,7 @@ use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
 use super::keys::TombKind;
+use super::records::{self, Record, State, Status};
 use super::terminals::TerminalIndex;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
 use crate::dialect::RequestClass;
@@ -27,7 +28,21 @@ enum Known {
 }
 
 impl Mux {
-    pub(super) fn submit(&mut self, now: Now, client: ClientTag, request: Box<Request>) {
+    pub(super) fn submit(
+        &mut self,
+        now: Now,
+        client: ClientTag,
+        request: Box<Request>,
+        record: Option<Record>,
+    ) {
+        if let Some(record) = &record {
+            match self.records.known(record) {
+                records::Known::New => {}
+                records::Known::Same(id) => return self.ask_again(client, id),
+                records::Known::OtherBody => return self.refuse(client, &request, Failure::KeyReused),
+                records::Known::Full => return self.refuse(client, &request, Failure::RecordsFull),
+            }
+        }
         let refusal = match self.draining {
             Some(_) => Some(Failure::Draining),
             None if self.held >= self.settings.queue_max => Some(Failure::QueueFull),
@@ -37,13 +52,13 @@ impl Mux {
             return self.refuse(client, &request, failure);
         }
         match self.known(&request, None) {
-            Known::Stranger => self.admit(now, client, request),
+            Known::Stranger => self.admit(now, client, request, record),
             Known::Repeats(id) => self.take_place(client, id),
             Known::HasAnswer(bytes, class) => {
                 let outcome = Outcome::Answered { bytes, class };
                 self.actions.push_back(Action::Reply { id: None, client, outcome });
             }
-            Known::Joins(owner) => self.admit_joined(now, client, request, owner),
+            Known::Joins(owner) => self.admit_joined(now, client, request, record, owner),
             Known::Refused(failure) => self.refuse(client, &request, failure),
         }
     }
@@ -55,14 +70,14 @@ impl Mux {
         self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
     }
 
-    fn admit(&mut self, now: Now, client: ClientTag, request: Box<Request>) {
+    fn admit(&mut self, now: Now, client: ClientTag, request: Box<Request>, record: Option<Record>) {
         let make_good = request.make_good();
         if let Some(failure) = self.why_not(make_good) {
             return self.refuse(client, &request, failure);
         }
         let terminal = request.tid().filter(|_| self.settings.lock_terminal);
         let terminal = terminal.map(|tid| self.terminals.enter(tid));
-        let id = self.enter(now, client, request, terminal, Phase::Queued);
+        let id = self.enter(now, client, request, record, terminal, Phase::Queued);
         if make_good == MakeGood::CarryOn {
             // Carried on whatever becomes of its client, so it is journaled as soon as it is accepted.
             self.journal_intent(id);
@@ -95,6 +110,7 @@ impl Mux {
         now: Now,
         client: ClientTag,
         request: Box<Request>,
+        record: Option<Record>,
         terminal: Option<TerminalIndex>,
         phase: Phase,
     ) -> TxId {
@@ -106,6 +122,12 @@ impl Mux {
         if let Some(slot) = self.keys.get_mut(key) {
             slot.live.push(id);
         }
+        if let Some(record) = record
+            && self.records.keep(id, record)
+            && let Some(transaction) = self.transactions.get_mut(id)
+        {
+            transaction.recorded = true;
+        }
         self.set_timer(id, Timer::Deadline);
         self.held += 1;
         self.tally.received += 1;
@@ -115,16 +137,61 @@ impl Mux {
     }
 
     /// A client's own reversal waits for the answer to the one that is under way. Nothing of it goes to the host.
-    fn admit_joined(&mut self, now: Now, client: ClientTag, request: Box<Request>, owner: TxId) {
+    fn admit_joined(
+        &mut self,
+        now: Now,
+        client: ClientTag,
+        request: Box<Request>,
+        record: Option<Record>,
+        owner: TxId,
+    ) {
         if !self.transactions.has_room() {
             return self.refuse(client, &request, Failure::QueueFull);
         }
-        let id = self.enter(now, client, request, None, Phase::Joined(owner));
+        let id = self.enter(now, client, request, record, None, Phase::Joined(owner));
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.joined = true;
         }
         if let Some(owed) = self.transactions.get_mut(owner).and_then(Transaction::owed_mut) {
             owed.joined.push(id);
+        }
+    }
+
+    /// The same request by its idempotency key: its current truth, decided here and now.
+    fn ask_again(&mut self, client: ClientTag, id: TxId) {
+        let current = self.records.get(id).map_or(id, |(current, _)| current);
+        if let Some(transaction) = self.transactions.get_mut(current) {
+            match transaction.phase {
+                Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight | Phase::Joined(_) => {
+                    return self.take_place(client, current);
+                }
+                Phase::Answered(_) => {
+                    // Its answer is on the way to the client before. If that fails, this one gets it.
+                    let before = transaction.next_client.replace(client);
+                    return self.tell_superseded(before);
+                }
+                Phase::Delivered(..) | Phase::Owed(_) => {}
+            }
+        }
+        let Some(status) = self.status(id) else {
+            // Kept and not open, yet without an end: it cannot be. Nothing is sent twice for it.
+            debug_assert!(false, "a record without a truth");
+            let outcome = Outcome::Failed(Failure::RecordsFull);
+            return self.actions.push_back(Action::Reply { id: None, client, outcome });
+        };
+        let outcome = match status {
+            Status { state: State::Delivered, answer: Some((bytes, class)), .. } => {
+                Outcome::Answered { bytes, class }
+            }
+            status => Outcome::Known(status),
+        };
+        self.actions.push_back(Action::Reply { id: None, client, outcome });
+    }
+
+    fn tell_superseded(&mut self, client: Option<ClientTag>) {
+        if let Some(client) = client {
+            let outcome = Outcome::Failed(Failure::Superseded);
+            self.actions.push_back(Action::Reply { id: None, client, outcome });
         }
     }
 
@@ -262,7 +329,8 @@ impl Mux {
             Known::HasAnswer(bytes, class) => {
                 if let Some(client) = self.transactions.get_mut(id).and_then(|t| t.client.take()) {
                     let outcome = Outcome::Answered { bytes, class };
-                    self.actions.push_back(Action::Reply { id: None, client, outcome });
+                    // Under its own id, which ends here: whether this copy is delivered changes nothing.
+                    self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
                 }
                 self.end(now, id, FinalState::NeverSent, None);
                 false

@@ -9,6 +9,7 @@ use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Trans
 use super::arena::{Arena, List};
 use super::event::{Event, TxId};
 use super::keys::{Keys, TombKind, Tombstone};
+use super::records::{Records, Status};
 use super::settings::Settings;
 use super::tally::Tally;
 use super::terminals::{TerminalIndex, Terminals};
@@ -28,6 +29,7 @@ pub struct Mux {
     pub(super) transactions: Arena<Transaction>,
     pub(super) terminals: Terminals,
     pub(super) keys: Keys,
+    pub(super) records: Records,
     /// Until their deadline, oldest first: all have the same time, so arrival order is deadline order.
     pub(super) deadlines: List<TIMER>,
     /// Delivered and not yet acknowledged by the client's TCP.
@@ -67,6 +69,7 @@ impl Mux {
             transactions: Arena::new(),
             terminals: Terminals::new(),
             keys: Keys::new(settings.tombstones_max),
+            records: Records::new(settings.records_max, settings.idempotency_ttl),
             deadlines: List::new(),
             deliveries: List::new(),
             turn: List::new(),
@@ -93,7 +96,7 @@ impl Mux {
     /// Takes an event that happened at `now`. Times never go back.
     pub fn handle(&mut self, now: Now, event: Event) {
         match event {
-            Event::Submit { client, request } => self.submit(now, client, request),
+            Event::Submit { client, request, record } => self.submit(now, client, request, record),
             Event::ClientGone { id } => self.client_gone(now, id),
             Event::Delivered { id } => self.delivered(now, id),
             Event::DeliveryFailed { id } => self.delivery_failed(now, id),
@@ -142,6 +145,7 @@ impl Mux {
             delivery.map(|transaction| transaction.deadline),
             self.agenda.first().map(|(at, _)| *at),
             self.keys.next_end(),
+            self.records.next_end(),
             self.next_drain_step(),
         ]
         .into_iter()
@@ -175,6 +179,7 @@ impl Mux {
             self.owed_is_due(now, id);
         }
         self.keys.expire(now.uptime, TIMEOUTS_PER_STEP);
+        self.records.expire(now.uptime, TIMEOUTS_PER_STEP);
         self.drain_step(now);
         self.look_if_drained(now);
     }
@@ -186,6 +191,15 @@ impl Mux {
             terminals_busy: self.terminals.len() as u64,
             tombstones: self.keys.count() as u64,
             ..self.tally
+        }
+    }
+
+    /// The truth about a transaction that is open, or remembered because it was submitted with a record.
+    pub fn status(&self, id: TxId) -> Option<Status> {
+        match self.records.get(id) {
+            Some((_, Some(ended))) => Some(ended.clone()),
+            Some((current, None)) => self.transactions.get(current).map(Transaction::status),
+            None => self.transactions.get(id).map(Transaction::status),
         }
     }
 
@@ -244,6 +258,7 @@ impl Mux {
     /// Tells the client, if one still waits, that it gets no answer; nobody waits from then on.
     pub(super) fn fail(&mut self, id: TxId, failure: Failure) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
+        transaction.failure = transaction.failure.or(Some(failure));
         if let Some(client) = transaction.client.take() {
             self.actions.push_back(Action::Reply { id: Some(id), client, outcome: Outcome::Failed(failure) });
         }
@@ -329,6 +344,13 @@ impl Mux {
         self.tally.ended[state as usize] += 1;
         self.tally.open -= 1;
         self.tell_end(now, id, state);
+        self.record_end(now, id, state);
+    }
+
+    pub(super) fn record_end(&mut self, now: Now, id: TxId, state: FinalState) {
+        if let Some(transaction) = self.transactions.get(id).filter(|transaction| transaction.recorded) {
+            self.records.ended(now.uptime, id, transaction.final_status(state));
+        }
     }
 
     /// It had ended, and is open again.

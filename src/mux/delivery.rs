@@ -52,6 +52,12 @@ impl Mux {
             return self.deadline_passed(now, id);
         }
         transaction.client = None;
+        if let Some(next) = transaction.next_client.take() {
+            let bytes = transaction.answer.clone().unwrap_or_default();
+            let outcome = Outcome::Answered { bytes, class };
+            self.actions.push_back(Action::Reply { id: None, client: next, outcome });
+        }
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
         if transaction.make_good() != MakeGood::Reverse || transaction.joined {
             return self.end(now, id, FinalState::Delivered, Some(TombKindOf::Settled));
         }
@@ -88,6 +94,7 @@ impl Mux {
             Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
             Phase::Delivered(..) => {
                 self.uncount_end(FinalState::Delivered);
+                self.records.reopened(id, id);
                 self.make_good(now, id, Doubt::Undelivered);
             }
             _ => {}
@@ -99,6 +106,20 @@ impl Mux {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let Phase::Answered(class) = transaction.phase else { return };
         transaction.client = None;
+        if let Some(next) = transaction.next_client.take() {
+            if now.uptime >= transaction.deadline {
+                let outcome = Outcome::Failed(Failure::TooLate);
+                self.actions.push_back(Action::Reply { id: None, client: next, outcome });
+                return self.settle_undelivered(now, id, class, why);
+            }
+            // It asked again by its idempotency key, and delivery to it counts.
+            transaction.client = Some(next);
+            let bytes = transaction.answer.clone().unwrap_or_default();
+            self.actions.push_back(Action::Accepted { id, client: next });
+            let outcome = Outcome::Answered { bytes, class };
+            self.actions.push_back(Action::Reply { id: Some(id), client: next, outcome });
+            return;
+        }
         self.settle_undelivered(now, id, class, why);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::records::Record;
 use crate::rules::{Answer, Request};
 
 /// Names one transaction or SAF entry of one mux, for ever: a serial number and its place in the slab.
@@ -24,6 +25,8 @@ pub enum Event {
         client: ClientTag,
         /// The request.
         request: Box<Request>,
+        /// Whether and how it is remembered for those who ask later.
+        record: Option<Record>,
     },
     /// The client of this transaction is gone (connection failed before a reply was handed to it).
     ClientGone {

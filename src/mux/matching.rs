@@ -159,6 +159,7 @@ impl Mux {
                 return;
             }
             self.uncount_end(FinalState::Parked);
+            self.records.reopened(id, id);
             self.tally.owed += 1;
         }
         self.owed_answered(now, id, answer);
@@ -181,6 +182,7 @@ impl Mux {
         }
         if matches!(self.transactions.get(id).map(|t| &t.phase), Some(Phase::Delivered(..))) {
             self.uncount_end(FinalState::Delivered);
+            self.records.reopened(id, id);
         }
         self.approved_after_decline(id, answer);
         self.make_good(now, id, Doubt::ApprovedAfterDecline);
@@ -296,6 +298,10 @@ impl Mux {
         let new = self.transactions.insert(|new| Transaction::reopened(new, id, request, key, now.uptime));
         if let Some(slot) = self.keys.get_mut(key) {
             slot.live.push(new);
+        }
+        let recorded = self.records.reopened(new, id);
+        if let Some(transaction) = self.transactions.get_mut(new) {
+            transaction.recorded = recorded;
         }
         self.journal(|| JournalOp::Reopened { id: new, was: id });
         self.fact(Fact::Reopened { id: new, was: id });

@@ -201,6 +201,7 @@ impl Mux {
         self.journal(|| JournalOp::Parked { id });
         self.fact(Fact::Parked { id, key, attempts });
         self.tell_end(now, id, FinalState::Parked);
+        self.record_end(now, id, FinalState::Parked);
         self.release_hold(id);
         self.free_terminal(now, id);
         if let Some(transaction) = self.transactions.get_mut(id) {

@@ -44,6 +44,10 @@ pub struct Settings {
     pub journaled: bool,
     /// Most tombstones.
     pub tombstones_max: usize,
+    /// Most transactions remembered for those who ask.
+    pub records_max: usize,
+    /// `idempotencyTtl`: how long an ended one is remembered.
+    pub idempotency_ttl: Duration,
     /// Most open reversals and advices.
     pub saf_max: usize,
 }
@@ -69,6 +73,8 @@ impl Default for Settings {
             delivery_timeout: seconds(10),
             journaled: false,
             tombstones_max: 1 << 18,
+            records_max: 100_000,
+            idempotency_ttl: seconds(86_400),
             saf_max: 100_000,
         }
     }

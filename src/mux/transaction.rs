@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::action::{Failure, FinalState};
 use super::arena::{Link, Linked};
 use super::event::{ClientTag, TxId};
 use super::keys::KeyIndex;
+use super::records::{State, Status};
 use super::terminals::TerminalIndex;
 use crate::dialect::RequestClass;
 use crate::iso8583::{FieldNumber, Mti};
@@ -39,6 +41,12 @@ pub(super) struct Transaction {
     pub(super) joined: bool,
     /// The host's answer, while it is being delivered.
     pub(super) answer: Option<Bytes>,
+    /// Whether it is remembered for those who ask.
+    pub(super) recorded: bool,
+    /// What its client was told instead of an answer.
+    pub(super) failure: Option<Failure>,
+    /// The same request came again by its idempotency key while its answer was being delivered.
+    pub(super) next_client: Option<ClientTag>,
     pub(super) phase: Phase,
     pub(super) timer: Timer,
     pub(super) place: Place,
@@ -112,7 +120,8 @@ pub(super) struct Owed {
     pub(super) due: Option<Duration>,
 }
 
-/// What is owed.
+/// What is owed. (Stands in a box already, and almost always is a reversal.)
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Owing {
     /// Our own reversal of the transaction's request.
     Reversal(ReversalImage),
@@ -156,6 +165,9 @@ impl Transaction {
             durable: false,
             joined: false,
             answer: None,
+            recorded: false,
+            failure: None,
+            next_client: None,
             phase,
             timer: Timer::None,
             place: Place::None,
@@ -213,6 +225,44 @@ impl Transaction {
                 OwedState::Parked => "parked",
             },
         }
+    }
+
+    /// The truth about it while it is open or parked.
+    pub(super) fn status(&self) -> Status {
+        let reverses = self.make_good() == MakeGood::Reverse;
+        let (state, answer, attempts) = match &self.phase {
+            Phase::Queued | Phase::Committing | Phase::Ready => (State::Queued, None, 0),
+            Phase::InFlight | Phase::Joined(_) => (State::InFlight, None, 0),
+            Phase::Answered(class) => {
+                (State::Answered, self.answer.clone().map(|answer| (answer, *class)), 0)
+            }
+            Phase::Delivered(answer, class) => (State::Delivered, Some((answer.clone(), *class)), 0),
+            Phase::Owed(owed) => {
+                let state = match owed.state {
+                    OwedState::Parked => State::Parked,
+                    _ if reverses => State::ReversalPending,
+                    _ => State::AdvicePending,
+                };
+                (state, None, owed.attempts)
+            }
+        };
+        Status { state, failure: self.failure, answer, attempts }
+    }
+
+    /// The truth about it at its end.
+    pub(super) fn final_status(&self, state: FinalState) -> Status {
+        let Status { answer, attempts, .. } = self.status();
+        let (state, answer) = match state {
+            FinalState::Refused | FinalState::NeverSent => (State::NeverSent, None),
+            FinalState::Delivered => (State::Delivered, answer),
+            FinalState::DeclinedUndelivered => (State::DeclinedUndelivered, answer),
+            FinalState::Unanswered => (State::Unanswered, None),
+            FinalState::Reversed => (State::Reversed, None),
+            FinalState::AdviceAccepted => (State::AdviceAccepted, answer),
+            FinalState::Parked => (State::Parked, None),
+            FinalState::Listed => (State::Listed, None),
+        };
+        Status { state, failure: self.failure, answer, attempts }
     }
 
     /// The MTI of the answer that it awaits from the host right now.

@@ -208,7 +208,7 @@ fn all_troubles_of_a_draft_are_told_together() {
     assert_eq!(out, &b"before"[..]);
     draft.set_text(de(0), "0100").set_text(de(4), "100").set_text(de(41), "1").remove(de(48));
     draft.encode(&mut out).unwrap();
-    let rest = b"before0100\x30\0\0\0\0\x80\0\0000000000000000100";
+    let rest = b"before0100\x30\0\0\0\0\x80\0\x00000000000000000100";
     assert_eq!(out, [&rest[..], b"00000001"].concat());
 }
 
@@ -340,14 +340,18 @@ fn a_lenient_reading_stops_at_the_trouble_and_keeps_what_it_has() {
     assert_eq!(read.message.raw(), &bytes);
     assert_eq!(read.trouble, Some(ParseError::UnknownField { field: de(48), offset: 35 }));
     assert_eq!(read.message.wire(de(49)), None);
+    // A draft of it is a message of what was read.
+    let draft = Draft::of(&read.message).finish().unwrap();
+    assert_eq!(draft.bitmap(), read.message.bitmap());
+    assert_eq!(draft.raw()[12..], bytes[12..35]);
 
     // Bytes left over: all fields are there.
-    let read = lenient(b"0210\x20\0\0\0\0\0\0\0000000more").unwrap();
+    let read = lenient(b"0210\x20\0\0\0\0\0\0\x00000000more").unwrap();
     assert_eq!(read.message.text(de(3)).unwrap(), "000000");
     assert_eq!(read.trouble, Some(ParseError::TrailingBytes { offset: 18, count: 4 }));
 
     // Cut off inside the second field.
-    let read = lenient(b"0210\x20\x20\0\0\0\0\0\0000000012").unwrap();
+    let read = lenient(b"0210\x20\x20\0\0\0\0\0\x00000000012").unwrap();
     assert!(read.message.has(de(3)) && !read.message.has(de(11)));
     assert!(matches!(read.trouble, Some(ParseError::Truncated { .. })));
 

@@ -107,6 +107,10 @@ fn check(schema: &Arc<Schema>, bytes: &[u8]) {
         },
     }
     if let Ok(lenient) = lenient {
+        if lenient.message.bitmap().count() > 0 {
+            let again = Draft::of(&lenient.message).finish().unwrap();
+            assert_eq!(again.bitmap(), lenient.message.bitmap());
+        }
         use_all(&lenient.message);
     }
 }

@@ -47,8 +47,8 @@ fn what_can_be_no_message_is_found_out_at_the_first_byte_that_says_so() {
         (b"0200\0\0\0\0\0\0\0\0", 12),
         // DE 2: a length that is none, and one above 19; DE 3 with a letter.
         (b"0200\x40\0\0\0\0\0\0\0a", 13),
-        (b"0200\x40\0\0\0\0\0\0\029", 14),
-        (b"0200\x20\0\0\0\0\0\0\012x", 15),
+        (b"0200\x40\0\0\0\0\0\0\x0029", 14),
+        (b"0200\x20\0\0\0\0\0\0\x0012x", 15),
     ] {
         for split in 0..known_at {
             assert_eq!(Message::measure(&schema, &stream[..split]), Ok(None), "{}", stream.escape_ascii());

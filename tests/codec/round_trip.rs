@@ -74,7 +74,7 @@ fn a_message_that_nobody_changed_leaves_as_it_came() {
     let in_65 = with_tertiary(Tertiary::InField65, true);
     for (schema, bytes) in [
         // A secondary bitmap that names no field.
-        (&binary, &b"0200\xa0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0000000"[..]),
+        (&binary, &b"0200\xa0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x00000000"[..]),
         // Upper case, mixed case.
         // Upper case, mixed case: DE 37, 39, 41; 3, 37, 39, 41, 70; a tertiary bitmap in either place.
         (&hex_bitmap, b"0200000000000A800000"),
@@ -161,6 +161,8 @@ fn a_tertiary_bitmap_in_field_65_is_checked_in_its_place() {
     let lenient = Message::parse_lenient(&schema, cut.into()).unwrap();
     assert_eq!(lenient.trouble, Some(truncated));
     assert_eq!(lenient.message.text(de(3)).unwrap(), "123456");
+    let expected = unhex("30323030 2000000000000000 313233343536");
+    assert_eq!(Draft::of(&lenient.message).to_bytes().unwrap(), expected);
     // Announced, and naming nothing: read, and left as it is.
     let empty = [&head[..], &[0; 8]].concat();
     let message = parse(&schema, &empty).unwrap();
@@ -184,5 +186,5 @@ fn a_change_leaves_the_other_fields_as_they_came() {
     draft.set_text(de(39), "0");
     assert_eq!(draft.to_bytes().unwrap(), &b"0200\x60\0\0\0\x02\0\0\0CAFE000001000"[..]);
     draft.set_text(de(70), "301").remove(de(2));
-    assert_eq!(draft.to_bytes().unwrap(), &b"0200\xa0\0\0\0\x02\0\0\0\x04\0\0\0\0\0\0\0000001000301"[..]);
+    assert_eq!(draft.to_bytes().unwrap(), &b"0200\xa0\0\0\0\x02\0\0\0\x04\0\0\0\0\0\0\x00000001000301"[..]);
 }

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 /// Says that `what` is not tested here and why. Under `SOCKETQUEUE_NO_SKIP=1` that is a failure.
+#[allow(clippy::print_stdout)]
 pub fn skip(what: &str, why: &str) {
     println!("skipped: {what}: {why}");
     assert!(

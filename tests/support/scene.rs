@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Draft, FieldNumber, Message, Mti, field};
-use socketqueue::mux::{Action, ClientTag, Event, Fact, JournalOp, Mux, Outcome, Settings, Tally, TxId};
+use socketqueue::mux::{
+    Action, ClientTag, Event, Fact, JournalOp, Mux, Outcome, Record, Settings, State, Tally, TxId,
+};
 use socketqueue::rules::{self, Answer, KeyFields};
 use socketqueue::time::Now;
 
@@ -110,8 +112,21 @@ impl Scene {
         changes: &[(u16, &str)],
     ) -> &mut Scene {
         let request = self.request(mti, tid, stan, changes);
-        let event = Event::Submit { client: ClientTag(client as u64), request: Box::new(request) };
+        let event =
+            Event::Submit { client: ClientTag(client as u64), request: Box::new(request), record: None };
         self.handle(event)
+    }
+
+    /// A sale under idempotency key `key`, with a body told apart by `body`.
+    pub fn keyed_sale(&mut self, client: char, tid: u32, stan: u32, key: u8, body: u8) -> &mut Scene {
+        let request = Box::new(self.request("0200", tid, stan, &[]));
+        let record = Some(Record { key: Some([key; 32]), body: [body; 32] });
+        self.handle(Event::Submit { client: ClientTag(client as u64), request, record })
+    }
+
+    /// Where the transaction of `client` is now.
+    pub fn state(&self, client: char) -> Option<State> {
+        self.mux.status(self.ids[&client]).map(|status| status.state)
     }
 
     /// A client sends the last `0200` of that TID and STAN again, under another MTI.
@@ -119,7 +134,8 @@ impl Scene {
         let mut draft = Draft::of(self.message("0200", tid, stan));
         draft.set_mti(Mti::parse(mti.as_bytes()).unwrap());
         let request = rules::prepare(&self.dialect, &self.keys, draft.finish().unwrap(), self.now).unwrap();
-        let event = Event::Submit { client: ClientTag(client as u64), request: Box::new(request) };
+        let event =
+            Event::Submit { client: ClientTag(client as u64), request: Box::new(request), record: None };
         self.handle(event)
     }
 
@@ -292,6 +308,7 @@ impl Scene {
                             )
                         }
                         Outcome::Failed(failure) => format!("{failure:?}"),
+                        Outcome::Known(status) => format!("known {:?}", status.state),
                     };
                     self.replies.push(format!("{}: {told}", name(client)));
                 }

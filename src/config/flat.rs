@@ -1,0 +1,276 @@
+//! SocketQueue's flat keys, and the flat ones added since, translated: one listener, one upstream, one bank.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Config;
+use super::contradictions::least_response_time;
+use super::given::Values;
+use super::param::Status;
+use super::problem::Problem;
+use super::value::Value;
+use crate::dialect::Dialect;
+use crate::framing::{Framing, FramingSpecError};
+use crate::iso8583::FieldNumber;
+use crate::iso8583::mask::MaskStyle;
+use crate::listener::tcp::OnReject;
+use crate::net::clock::Clock;
+use crate::upstream::Endpoint;
+use crate::{bank, listener, log, mux, rules, testclients, upstream};
+
+/// The name of the one upstream of the flat form, in logs and metrics.
+pub const UPSTREAM: &str = "upstream";
+/// The name of the one TCP listener of the flat form, in `listening NAME ADDRESS` and logs.
+pub const CLIENTS: &str = "clients";
+
+/// First pause before dialling again after a failure; doubled until [`BACKOFF_MAX`]. SocketQueue waits 0, 3 or 10 s.
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause before dialling again: SocketQueue's wait after a refusal.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A write to the host that makes no progress for so long ends the link.
+const WRITE_STALL: Duration = Duration::from_secs(10);
+/// What the drain time leaves the last answers beyond `queueTimeout`.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+/// What to say at start about parameters that are accepted but not as they read.
+pub(super) fn notices(values: &Values) -> Vec<String> {
+    let mut notices = Vec::new();
+    for (param, _) in values
+        .iter()
+        .filter(|(param, given)| values.differs(param.name) && given.value != Value::Switch(false))
+    {
+        match param.status {
+            Status::Deprecated(instead) => {
+                notices.push(format!("{} has no effect, as in SocketQueue: use {instead}", param.name))
+            }
+            Status::Reserved => {
+                notices.push(format!("{} is accepted, but not served by this version yet", param.name))
+            }
+            Status::Active | Status::CommandLine => {}
+        }
+    }
+    if !values.is_on("useHeader") && !values.has("upstreamFraming") {
+        let idle = ["headerFormat", "lengthIncludeHeader"].into_iter().filter(|name| values.differs(name));
+        notices.extend(idle.map(|name| format!("{name} has no effect with useHeader=false")));
+    }
+    notices
+}
+
+/// Builds the configuration; `None` when something that it needs is wrong, and told in `problems`.
+pub(super) fn build(values: &Values, notices: Vec<String>, problems: &mut Vec<Problem>) -> Option<Config> {
+    let zone_ok = timezone(values, problems);
+    let client_framing = framing(values, "clientFraming", problems);
+    let dialect = super::dialects::load(values, problems);
+    let upstream_framing = dialect.as_deref().and_then(|dialect| upstream_framing(values, dialect, problems));
+    let bank_framing = match values.text("bankFraming") {
+        Some(_) => framing(values, "bankFraming", problems),
+        None => upstream_framing.clone(),
+    };
+    let mux = dialect.as_deref().and_then(|dialect| mux_settings(values, dialect, problems));
+    let (dialect, client_framing, upstream_framing, bank_framing, mux) =
+        (dialect?, client_framing?, upstream_framing?, bank_framing?, mux?);
+    zone_ok.then_some(())?;
+    Some(Config {
+        upstream: upstream_settings(values, upstream_framing, mux),
+        tcp: listener_settings(values, &client_framing).into_iter().collect(),
+        bank: bank_settings(values, bank_framing),
+        test_clients: test_client_settings(values, client_framing),
+        log: log_settings(values),
+        pid_file: values.text("pidFile").map(PathBuf::from),
+        drain_timeout: values.time("drainTimeout").unwrap_or(values.time("queueTimeout")? + DRAIN_MARGIN),
+        timezone: values.text("timezone"),
+        http_port: values.port("listenHttpPort"),
+        stat_port: values.port("statServerPort"),
+        dialect,
+        notices,
+    })
+}
+
+fn timezone(values: &Values, problems: &mut Vec<Problem>) -> bool {
+    match Clock::new(values.text("timezone").as_deref()) {
+        Ok(_) => true,
+        Err(error) => {
+            problems.push(values.problem("timezone", error.to_string()));
+            false
+        }
+    }
+}
+
+fn framing(values: &Values, name: &str, problems: &mut Vec<Problem>) -> Option<Framing> {
+    told(values, name, Framing::parse(&values.text(name)?), problems)
+}
+
+fn told(
+    values: &Values,
+    name: &str,
+    framing: Result<Framing, FramingSpecError>,
+    problems: &mut Vec<Problem>,
+) -> Option<Framing> {
+    framing.map_err(|error| problems.push(values.problem(name, error.problem))).ok()
+}
+
+/// The upstream's framing, by the first that is given: `upstreamFraming`, `useHeader=false`, `headerFormat`, the dialect's.
+fn upstream_framing(values: &Values, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<Framing> {
+    if values.has("upstreamFraming") {
+        return framing(values, "upstreamFraming", problems);
+    }
+    if !values.is_on("useHeader") {
+        return Some(Framing::none());
+    }
+    let inclusive = values.is_on("lengthIncludeHeader");
+    if let Some(format) = values.text("headerFormat") {
+        return told(values, "headerFormat", Framing::from_header_format(&format, inclusive), problems);
+    }
+    if !inclusive {
+        return told(values, "hostConfig", Framing::parse(&dialect.framing), problems);
+    }
+    let preset = match dialect.framing.as_str() {
+        "ascii4" => "ascii4-inclusive",
+        "bin2" => "bin2-inclusive",
+        other => {
+            let text =
+                format!("cannot change the framing of this dialect ({other}); give upstreamFraming instead");
+            problems.push(values.problem("lengthIncludeHeader", text));
+            return None;
+        }
+    };
+    told(values, "lengthIncludeHeader", Framing::parse(preset), problems)
+}
+
+fn mux_settings(values: &Values, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<mux::Settings> {
+    let defaults = mux::Settings::default();
+    let mut key_fields = Vec::new();
+    for number in values.fields("queueMessageKeyFields")? {
+        match FieldNumber::new(u16::from(number)).filter(|field| dialect.schema.field(*field).is_some()) {
+            Some(field) => key_fields.push(field),
+            None => {
+                let text = format!("names field {number}, which the dialect {} does not have", dialect.name);
+                problems.push(values.problem("queueMessageKeyFields", text));
+            }
+        }
+    }
+    let queue_timeout = values.time("queueTimeout")?;
+    Some(mux::Settings {
+        key_fields: rules::KeyFields(key_fields),
+        echoed: dialect.echoed.clone(),
+        reversal: dialect.reversal.clone(),
+        queue_max: usize::try_from(values.count("maxQueue")?).ok()?,
+        lock_terminal: values.is_on("queueLockTerminal"),
+        queue_timeout,
+        min_response_time: values.time("minResponseTime").unwrap_or(least_response_time(queue_timeout)),
+        no_auto_reversal: values.is_on("noAutoReversal"),
+        reverse_on_disconnect: values.choice("reversalOnDisconnect") == Some("immediate"),
+        reversal_hold: values.time("reversalHold")?,
+        reversal_schedule: values.times("reversalSchedule")?,
+        reversal_timeout: values.time("reversalTimeout").or_else(|| values.time("queueShortTimeout"))?,
+        not_found_settle: values.time("notFoundSettle")?,
+        late_window: values.time("lateWindow")?,
+        delivery_timeout: values.time("deliveryTimeout")?,
+        journaled: false,
+        ..defaults
+    })
+}
+
+fn upstream_settings(values: &Values, framing: Framing, mux: mux::Settings) -> Option<upstream::Settings> {
+    let endpoint = match (values.text("upstreamHost"), values.port("upstreamListenPort")) {
+        (Some(host), _) => Endpoint::Connect { host, port: values.port("upstreamPort")? },
+        (None, Some(port)) => {
+            let host = values.text("upstreamListenHost").or_else(|| values.text("listenHost"))?;
+            Endpoint::Listen { host, port }
+        }
+        (None, None) => return None,
+    };
+    Some(upstream::Settings {
+        name: UPSTREAM.to_owned(),
+        endpoint,
+        framing,
+        frame_len_max: frame_len_max(values),
+        idle_timeout: values.limit("upstreamTimeout"),
+        strict_replies: values.is_on("strictReplies"),
+        backoff_first: BACKOFF_FIRST,
+        backoff_max: BACKOFF_MAX,
+        write_stall: WRITE_STALL,
+        mux,
+    })
+}
+
+fn listener_settings(values: &Values, framing: &Framing) -> Option<listener::tcp::Settings> {
+    Some(listener::tcp::Settings {
+        name: CLIENTS.to_owned(),
+        host: values.text("listenHost")?,
+        port: values.port("listenPort")?,
+        framing: framing.clone(),
+        frame_len_max: frame_len_max(values),
+        idle_timeout: values.limit("clientTimeout"),
+        connections_max: usize::try_from(values.count("maxClients")?).ok()?,
+        close_after_reply: values.is_on("closeAfterReply"),
+        on_reject: match values.choice("onReject")? {
+            "respond" => OnReject::Respond,
+            _ => OnReject::Close,
+        },
+        delivery_timeout: values.time("deliveryTimeout")?,
+    })
+}
+
+fn bank_settings(values: &Values, framing: Framing) -> Option<bank::Settings> {
+    let port = values.port("echoServerPort")?;
+    let faults =
+        if values.is_on("testRealLife") { bank::Faults::real_life() } else { bank::Faults::default() };
+    Some(bank::Settings {
+        host: values.text("bankHost")?,
+        port,
+        framing,
+        frame_len_max: frame_len_max(values),
+        unlimited: false,
+        magic: true,
+        ledger: None,
+        faults,
+        // The standard library's hasher keys are the operating system's random numbers.
+        seed: RandomState::new().build_hasher().finish(),
+    })
+}
+
+fn test_client_settings(values: &Values, framing: Framing) -> Option<testclients::Settings> {
+    Some(testclients::Settings {
+        count: u32::try_from(values.count("testClients")?).ok()?,
+        host: values.text("testTargetHost")?,
+        port: values.port("testTargetPort")?,
+        real_life: values.is_on("testRealLife"),
+        framing,
+    })
+}
+
+fn log_settings(values: &Values) -> log::Settings {
+    let level = match (values.is_on("vv"), values.is_on("v")) {
+        (true, _) => log::Level::Verbose,
+        (false, true) => log::Level::Info,
+        (false, false) => log::Level::Warn,
+    };
+    let logstash = || {
+        Some(log::Logstash {
+            host: values.text("logstashHost")?,
+            port: values.port("logstashPort")?,
+            node: values.text("logstashNode")?,
+        })
+    };
+    log::Settings {
+        level,
+        silent: values.is_on("silent"),
+        file: values.text("logFile").map(PathBuf::from),
+        logstash: logstash(),
+        mask: MaskStyle {
+            head: if values.choice("panDigits") == Some("8") { 8 } else { 6 },
+            reveal: values.is_on("dangerous"),
+        },
+    }
+}
+
+fn frame_len_max(values: &Values) -> usize {
+    // Within FRAME_LEN_CAP by the table.
+    values
+        .count("frameLimit")
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(crate::framing::FRAME_LEN_CAP)
+}

@@ -1,0 +1,240 @@
+//! The clock of the shell: the only place that reads the time of day.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+
+use crate::time::Now;
+
+/// Reads monotonic time, wall time and the offset of the terminals' zone. Clones share their beginning and their zone.
+///
+/// [`Clock::now`] costs two reads of the kernel's clock page and one atomic load: the offset is looked up in the zone
+/// once per quarter of an hour. Rules for daylight saving time switch at quarters of an hour; where a zone (in its
+/// history) switches in between, that quarter is looked up each time, so that the offset is right at every second.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    begin: Instant,
+    zone: TimeZone,
+    name: String,
+    cached: AtomicU64,
+}
+
+/// A `timezone` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ZoneError {
+    /// No such zone.
+    #[error("unknown time zone; write an IANA name like Europe/Vienna, UTC, or an offset like +07:00")]
+    Unknown {
+        /// What the zone database said.
+        #[source]
+        source: jiff::Error,
+    },
+    /// The system does not say which zone it is in.
+    #[error("the system's time zone cannot be found (TZ, /etc/localtime); give timezone")]
+    System {
+        /// What the zone database said.
+        #[source]
+        source: jiff::Error,
+    },
+}
+
+/// Seconds of a quarter of an hour: what one cached offset is valid for.
+const QUARTER_S: i64 = 900;
+/// No quarter of an hour has this as its entry: offsets are within ±26 hours.
+const EMPTY: u64 = u64::MAX;
+/// Added to an offset so that the low half of an entry is not negative.
+const OFFSET_BIAS: i64 = 1 << 20;
+
+impl Clock {
+    /// A clock that begins now, in the zone of this name, or in the system's.
+    ///
+    /// # Errors
+    /// [`ZoneError`].
+    pub fn new(timezone: Option<&str>) -> Result<Clock, ZoneError> {
+        let zone = match timezone {
+            Some(name) => zone(name)?,
+            None => system_zone()?,
+        };
+        let name = match (timezone, zone.iana_name()) {
+            (Some(name), _) | (None, Some(name)) => name.to_owned(),
+            (None, None) => "the system's".to_owned(),
+        };
+        Ok(Clock::with_zone(zone, name))
+    }
+
+    fn with_zone(zone: TimeZone, name: String) -> Clock {
+        Clock(Arc::new(Inner { begin: Instant::now(), zone, name, cached: AtomicU64::new(EMPTY) }))
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Now {
+        let wall_ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => since.as_millis() as i64,
+            Err(error) => -(error.duration().as_millis() as i64),
+        };
+        Now { uptime: self.uptime(), wall_ms, offset_s: self.offset_at(wall_ms.div_euclid(1000)) }
+    }
+
+    /// Time since this clock (or the one it was cloned from) began.
+    pub fn uptime(&self) -> Duration {
+        self.0.begin.elapsed()
+    }
+
+    /// The moment of an uptime as the runtime's timers want it.
+    pub fn instant(&self, uptime: Duration) -> Instant {
+        self.0.begin + uptime
+    }
+
+    /// Seconds to add to UTC at `wall_s`, seconds since 1970-01-01T00:00:00Z.
+    pub fn offset_at(&self, wall_s: i64) -> i32 {
+        let quarter = wall_s.div_euclid(QUARTER_S);
+        let entry = self.0.cached.load(Ordering::Relaxed);
+        if entry != EMPTY && entry >> 32 == quarter as u64 & 0xffff_ffff {
+            return ((entry & 0xffff_ffff) as i64 - OFFSET_BIAS) as i32;
+        }
+        let offset = self.look_up(wall_s);
+        // The last second decides whether the whole quarter has one offset; no zone ever switched twice within one.
+        let (first, last) = (quarter * QUARTER_S, quarter * QUARTER_S + QUARTER_S - 1);
+        if self.look_up(first) == offset && self.look_up(last) == offset {
+            let entry = (quarter as u64 & 0xffff_ffff) << 32 | (i64::from(offset) + OFFSET_BIAS) as u64;
+            self.0.cached.store(entry, Ordering::Relaxed);
+        }
+        offset
+    }
+
+    /// The name of the zone, for messages about expired requests.
+    pub fn zone_name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn look_up(&self, wall_s: i64) -> i32 {
+        Timestamp::from_second(wall_s).map_or(0, |moment| self.0.zone.to_offset(moment).seconds())
+    }
+}
+
+/// The zone that `TZ` or the system names. A machine that names none keeps UTC, as everywhere in Unix (a bare container);
+/// a name that cannot be found is an error, since every sale would look expired.
+fn system_zone() -> Result<TimeZone, ZoneError> {
+    match TimeZone::try_system() {
+        Ok(zone) => Ok(zone),
+        Err(_) if std::env::var_os("TZ").is_none() && !Path::new(LOCALTIME).exists() => Ok(TimeZone::UTC),
+        Err(source) => Err(ZoneError::System { source }),
+    }
+}
+
+/// Where a system keeps its zone.
+const LOCALTIME: &str = "/etc/localtime";
+
+/// The zone of a `timezone` setting: an IANA name, `UTC`, or an offset `+hh:mm`.
+///
+/// # Errors
+/// [`ZoneError::Unknown`].
+pub fn zone(name: &str) -> Result<TimeZone, ZoneError> {
+    match fixed(name) {
+        Some(offset) => Ok(TimeZone::fixed(offset)),
+        None => TimeZone::get(name).map_err(|source| ZoneError::Unknown { source }),
+    }
+}
+
+/// `+07:00`, `-0330`, `+7`.
+fn fixed(name: &str) -> Option<Offset> {
+    let (sign, rest) = match name.as_bytes().first()? {
+        b'+' => (1, &name[1..]),
+        b'-' => (-1, &name[1..]),
+        _ => return None,
+    };
+    if !rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b':') {
+        return None;
+    }
+    let (hours, minutes) = match (rest.split_once(':'), rest.len()) {
+        (Some(parts), _) => parts,
+        (None, 4) => rest.split_at(2),
+        (None, _) => (rest, "0"),
+    };
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    if hours > 14 || minutes > 59 {
+        return None;
+    }
+    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A zone by its rule, so that the test needs no zone database.
+    fn clock(posix: &str) -> Clock {
+        Clock::with_zone(TimeZone::posix(posix).unwrap(), posix.to_owned())
+    }
+
+    #[test]
+    fn the_offset_is_right_on_both_sides_of_a_switch_to_the_second() {
+        // Central Europe: `TZ=Europe/Vienna date -d @N +%z`.
+        let vienna = clock("CET-1CEST,M3.5.0,M10.5.0/3");
+        for (wall_s, offset) in [
+            (1_774_745_999, 3600), // 2026-03-29T00:59:59Z
+            (1_774_746_000, 7200), // 2026-03-29T01:00:00Z
+            (1_774_745_999, 3600), // the wall clock was set back
+            (1_792_889_999, 7200), // 2026-10-25T00:59:59Z
+            (1_792_890_000, 3600),
+            (-1, 3600),
+        ] {
+            assert_eq!(vienna.offset_at(wall_s), offset, "{wall_s}");
+            assert_eq!(vienna.offset_at(wall_s), offset, "{wall_s}, cached");
+        }
+    }
+
+    #[test]
+    fn a_switch_inside_a_quarter_of_an_hour_is_right_too() {
+        // A made-up rule that switches at 02:07:30 local standard time on 29 March 2026 (the last Sunday).
+        let odd = clock("XXX-1YYY,M3.5.0/2:07:30,M10.5.0/3");
+        let switch = 1_774_746_000 + 450;
+        for wall_s in switch - 900..switch + 900 {
+            assert_eq!(odd.offset_at(wall_s), if wall_s < switch { 3600 } else { 7200 }, "{wall_s}");
+        }
+    }
+
+    #[test]
+    fn every_quarter_of_a_year_agrees_with_the_zone() {
+        let clock = clock("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"); // Lord Howe: half an hour of daylight saving
+        let mut seen = std::collections::BTreeSet::new();
+        for quarter in 0..365 * 96 {
+            let wall_s = 1_767_225_600 + quarter * 900 + 7;
+            assert_eq!(clock.offset_at(wall_s), clock.look_up(wall_s));
+            seen.insert(clock.offset_at(wall_s));
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [37_800, 39_600]);
+    }
+
+    #[test]
+    fn a_zone_is_a_name_or_an_offset() {
+        for (name, offset) in
+            [("UTC", 0), ("+07:00", 25_200), ("-03:30", -12_600), ("+0545", 20_700), ("+7", 25_200)]
+        {
+            assert_eq!(Clock::new(Some(name)).unwrap().offset_at(1_795_316_645), offset, "{name}");
+        }
+        for name in ["Europe/Wien2", "+25:00", "+07:60", "+", "-:", "+é", "", "+1:2:3"] {
+            assert!(Clock::new(Some(name)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn now_tells_uptime_wall_time_and_offset() {
+        let clock = Clock::new(Some("+07:00")).unwrap();
+        let (one, two) = (clock.now(), clock.clone().now());
+        assert!(two.uptime >= one.uptime && two.wall_ms >= 1_700_000_000_000);
+        assert_eq!(two.offset_s, 25_200);
+        assert_eq!(
+            clock.instant(Duration::from_secs(1)).duration_since(clock.instant(Duration::ZERO)),
+            Duration::from_secs(1)
+        );
+    }
+}

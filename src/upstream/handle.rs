@@ -1,0 +1,328 @@
+//! How listeners and admin reach an upstream: a [`Handle`] to clone, and a [`Session`] for each client.
+//!
+//! Everything goes through one queue, so that its order holds: a session's `delivered` comes before its next `submit`,
+//! and its end after all that it has submitted. The queue is unbounded by type and bounded by construction: at most
+//! [`SUBMITS_MAX`] requests wait in it (more are refused), and each has at most a delivery and an acknowledgement to follow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::mpsc as mailbox;
+use smallvec::SmallVec;
+use tokio::sync::{mpsc, oneshot};
+
+use super::report::LinkTally;
+use crate::mux::{Failure, Outcome, Record, Status, Tally, TxId};
+use crate::rules::{KeyFields, Request};
+
+/// Requests that may wait for the driver's attention. Reaching it refuses with [`Failure::QueueFull`].
+pub const SUBMITS_MAX: usize = 8192;
+
+/// Reaches one upstream. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// What a listener must know of an upstream's policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// The fields by which it finds answers.
+    pub key_fields: KeyFields,
+    /// Arrival to deadline.
+    pub queue_timeout: Duration,
+    /// `reversalOnDisconnect: immediate`: a client that closes its sending side counts as gone, as in SocketQueue.
+    pub reverse_on_disconnect: bool,
+}
+
+/// Number of an open transaction within its session, chosen by the session. It may be used again as soon as its
+/// transaction was confirmed ([`Session::delivered`], [`Session::delivery_failed`]) or failed.
+pub type Slot = u16;
+
+/// What an upstream tells a session.
+#[derive(Debug)]
+pub enum Notice {
+    /// The end of a transaction. An answer is to be confirmed with [`Session::delivered`] or
+    /// [`Session::delivery_failed`]; a failure needs nothing. A failure can follow an answer that was not confirmed in
+    /// time; what was not written of that answer by then must not be written any more.
+    Reply {
+        /// Whose.
+        slot: Slot,
+        /// The transaction, if it was accepted.
+        id: Option<TxId>,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The gateway is stopping: nothing new is taken.
+    Draining,
+    /// The upstream is no more: no reply will come.
+    Gone,
+}
+
+/// Counters and gauges of one upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot {
+    /// Those of its core.
+    pub tally: Tally,
+    /// Those of its link.
+    pub link: LinkTally,
+}
+
+/// What remained when an upstream came to rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Reversals and advices not yet accepted by the host.
+    pub owed: usize,
+    /// Whether a journal keeps them for the next start.
+    pub durable: bool,
+}
+
+/// What goes to the driver.
+pub(super) enum Command {
+    Open(Arc<Seat>),
+    Closed(Arc<Seat>),
+    Submit { seat: Arc<Seat>, slot: Slot, request: Box<Request>, record: Option<Box<Record>> },
+    Delivered { seat: Arc<Seat>, slot: Slot, id: TxId },
+    DeliveryFailed { seat: Arc<Seat>, slot: Slot, id: TxId },
+    Acknowledged(SmallVec<[TxId; 4]>),
+    Undelivered(SmallVec<[TxId; 4]>),
+    Snapshot(oneshot::Sender<Snapshot>),
+    Status { id: TxId, reply: oneshot::Sender<Option<Status>> },
+    ForgetCauses,
+    Drain { within: Duration, done: oneshot::Sender<Drained> },
+}
+
+/// What handle, sessions and driver share.
+pub(super) struct Shared {
+    policy: Policy,
+    /// Requests in the queue.
+    waiting: AtomicUsize,
+}
+
+impl Shared {
+    /// The driver has taken `count` requests off the queue.
+    pub(super) fn taken(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// A session's place in the driver's table, and its mailbox.
+pub(super) struct Seat {
+    /// Index and generation, written and read by the driver alone.
+    place: AtomicU64,
+    notices: mailbox::UnboundedSender<Notice>,
+}
+
+impl Seat {
+    pub(super) fn place(&self) -> u64 {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_place(&self, place: u64) {
+        self.place.store(place, Ordering::Relaxed);
+    }
+
+    /// Tells the session. One that is gone has said or will say so by [`Command::Closed`]; nobody misses the notice.
+    pub(super) fn tell(&self, notice: Notice) {
+        let _ = self.notices.unbounded_send(notice);
+    }
+}
+
+impl Handle {
+    /// A handle, and the driver's end of it.
+    pub(super) fn new(policy: Policy) -> (Handle, mpsc::UnboundedReceiver<Command>, Arc<Shared>) {
+        let (commands, queue) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { policy, waiting: AtomicUsize::new(0) });
+        (Handle { commands, shared: shared.clone() }, queue, shared)
+    }
+
+    /// The upstream's policy, as far as it concerns a listener.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// Opens a session for one client. Dropping it ends it: requests without an answer lose their client, answers that
+    /// were not confirmed count as not delivered.
+    pub fn session(&self) -> Session {
+        let (sender, notices) = mailbox::unbounded();
+        let seat = Arc::new(Seat { place: AtomicU64::new(u64::MAX), notices: sender });
+        let session = Session { handle: self.clone(), seat, notices };
+        session.send(Command::Open(session.seat.clone()));
+        session
+    }
+
+    /// Counters and gauges; `None` when the upstream is no more.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        let (reply, snapshot) = oneshot::channel();
+        self.commands.send(Command::Snapshot(reply)).ok()?;
+        snapshot.await.ok()
+    }
+
+    /// The truth about one transaction: open, or remembered because it was submitted with a [`Record`].
+    pub async fn status(&self, id: TxId) -> Option<Status> {
+        let (reply, status) = oneshot::channel();
+        self.commands.send(Command::Status { id, reply }).ok()?;
+        status.await.ok().flatten()
+    }
+
+    /// Forgets which causes of trouble were logged before, so that each is logged once more.
+    pub fn forget_causes(&self) {
+        let _ = self.commands.send(Command::ForgetCauses);
+    }
+
+    /// Takes no new requests, and comes to rest within `within`: what is in flight is answered, what is queued is sent
+    /// while there is time, reversals get a try. `None` when the upstream was no more.
+    pub async fn drain(&self, within: Duration) -> Option<Drained> {
+        let (done, drained) = oneshot::channel();
+        self.commands.send(Command::Drain { within, done }).ok()?;
+        drained.await.ok()
+    }
+}
+
+/// One client's connection to an upstream.
+pub struct Session {
+    handle: Handle,
+    seat: Arc<Seat>,
+    notices: mailbox::UnboundedReceiver<Notice>,
+}
+
+impl Session {
+    /// Submits a request under `slot`. Exactly one [`Notice::Reply`] follows when this is `Ok`.
+    ///
+    /// # Errors
+    /// [`Failure::QueueFull`] when [`SUBMITS_MAX`] requests wait for the driver; [`Failure::Draining`] when it is no more.
+    /// The request then has gone nowhere.
+    pub fn submit(&self, slot: Slot, request: Box<Request>) -> Result<(), Failure> {
+        self.submit_with(slot, request, None)
+    }
+
+    /// The same for a request that is to be remembered: see [`Record`].
+    ///
+    /// # Errors
+    /// As [`Session::submit`].
+    pub fn submit_recorded(&self, slot: Slot, request: Box<Request>, record: Record) -> Result<(), Failure> {
+        self.submit_with(slot, request, Some(Box::new(record)))
+    }
+
+    fn submit_with(
+        &self,
+        slot: Slot,
+        request: Box<Request>,
+        record: Option<Box<Record>>,
+    ) -> Result<(), Failure> {
+        if self.handle.shared.waiting.fetch_add(1, Ordering::Relaxed) >= SUBMITS_MAX {
+            self.handle.shared.taken(1);
+            return Err(Failure::QueueFull);
+        }
+        self.handle.commands.send(Command::Submit { seat: self.seat.clone(), slot, request, record }).map_err(
+            |_| {
+                self.handle.shared.taken(1);
+                Failure::Draining
+            },
+        )
+    }
+
+    /// Every byte of the reply was taken by the client's socket (and acknowledged, where the client has closed its
+    /// sending side). `slot` is free again.
+    pub fn delivered(&self, slot: Slot, id: TxId) {
+        self.send(Command::Delivered { seat: self.seat.clone(), slot, id });
+    }
+
+    /// The reply could not be written. `slot` is free again.
+    pub fn delivery_failed(&self, slot: Slot, id: TxId) {
+        self.send(Command::DeliveryFailed { seat: self.seat.clone(), slot, id });
+    }
+
+    /// The client's TCP has acknowledged these replies, delivered before.
+    pub fn acknowledged(&self, ids: SmallVec<[TxId; 4]>) {
+        self.send(Command::Acknowledged(ids));
+    }
+
+    /// The connection failed, and the last bytes of these replies, delivered before, were not acknowledged.
+    pub fn undelivered(&self, ids: SmallVec<[TxId; 4]>) {
+        self.send(Command::Undelivered(ids));
+    }
+
+    /// The fields by which the upstream finds answers.
+    pub fn key_fields(&self) -> &KeyFields {
+        &self.handle.shared.policy.key_fields
+    }
+
+    /// Arrival to deadline.
+    pub fn queue_timeout(&self) -> Duration {
+        self.handle.shared.policy.queue_timeout
+    }
+
+    /// Whether a client that closes its sending side counts as gone.
+    pub fn reverses_on_disconnect(&self) -> bool {
+        self.handle.shared.policy.reverse_on_disconnect
+    }
+
+    /// The next notice.
+    pub fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Notice> {
+        // The session's own seat holds a sender: the channel never ends while the session lives.
+        self.notices.poll_next_unpin(cx).map(|notice| notice.unwrap_or(Notice::Gone))
+    }
+
+    /// Its place in the driver's table.
+    #[cfg(test)]
+    pub(super) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    /// A driver that is no more has nothing left to be told.
+    fn send(&self, command: Command) {
+        let _ = self.handle.commands.send(command);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.send(Command::Closed(self.seat.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::iso8583::{Draft, Mti, field};
+    use crate::rules;
+    use crate::time::Now;
+
+    fn echo() -> Box<Request> {
+        let dialect = Dialect::builtin("smartVista").unwrap();
+        let mut draft = Draft::new(&dialect.schema, Mti::new(0x0800));
+        draft.set(field::PROCESSING_CODE, b"990000").set(field::TRANSMISSION_TIME, b"1122030405");
+        draft.set(field::STAN, b"000001").set(field::FUNCTION_CODE, b"831").set(field::TID, b"00000001");
+        let keys = KeyFields(vec![field::STAN, field::TID]);
+        Box::new(rules::prepare(&dialect, &keys, draft.finish().unwrap(), Now::default()).unwrap())
+    }
+
+    #[test]
+    fn at_the_bound_of_waiting_requests_one_more_is_refused_at_once() {
+        let policy = Policy {
+            name: "host".into(),
+            key_fields: KeyFields(Vec::new()),
+            queue_timeout: Duration::ZERO,
+            reverse_on_disconnect: false,
+        };
+        let (handle, queue, shared) = Handle::new(policy);
+        let session = handle.session();
+        for _ in 0..SUBMITS_MAX {
+            assert!(session.submit(0, echo()).is_ok());
+        }
+        assert_eq!(session.submit(0, echo()), Err(Failure::QueueFull));
+        shared.taken(1);
+        assert_eq!(session.submit(0, echo()), Ok(()));
+        drop(queue);
+        shared.taken(1);
+        assert_eq!(session.submit(0, echo()), Err(Failure::Draining));
+    }
+}

@@ -1,0 +1,288 @@
+//! Words for what happens on an upstream: the core's facts and the link's troubles, as log lines and counters.
+//!
+//! Message texts are constant and values stand in keys. A key may hold a PAN where `queueMessageKeyFields` names DE 2 or
+//! 35; it is masked like any free text.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use slog::{Logger, debug, error, info, warn};
+
+use crate::dialect::{RequestClass, ReversalClass};
+use crate::iso8583::mask::{self, MaskStyle};
+use crate::iso8583::{Mti, ParseError};
+use crate::mux::{Doubt, Fact, FinalState, TxId};
+use crate::rules::MatchKey;
+
+/// Causes of trouble that are remembered as logged; when there are more, further ones are only counted.
+const CAUSES_MAX: usize = 64;
+
+/// Counters of the link itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkTally {
+    /// Whether there is a link now.
+    pub up: bool,
+    /// Links that came up.
+    pub connects: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Second connections turned away.
+    pub refused: u64,
+    /// Bytes from the host.
+    pub bytes_in: u64,
+    /// Bytes to the host.
+    pub bytes_out: u64,
+    /// Host messages that could not be read at all, or not far enough to be matched.
+    pub unparseable: u64,
+    /// Host replies that were delivered although they could not be read to their end.
+    pub troubled: u64,
+    /// Host replies refused by `strictReplies`.
+    pub strict_refused: u64,
+}
+
+/// Logs and counts.
+pub(super) struct Report {
+    log: Logger,
+    mask: MaskStyle,
+    causes: HashSet<String>,
+    last_reversal: Option<TxId>,
+    pub(super) link: LinkTally,
+}
+
+impl Report {
+    pub(super) fn new(log: Logger, mask: MaskStyle) -> Report {
+        Report { log, mask, causes: HashSet::new(), last_reversal: None, link: LinkTally::default() }
+    }
+
+    /// Logs each cause of trouble once more.
+    pub(super) fn forget_causes(&mut self) {
+        self.causes.clear();
+    }
+
+    pub(super) fn link_up(&mut self, peer: SocketAddr) {
+        self.link.connects += 1;
+        self.link.up = true;
+        info!(self.log, "upstream link is up"; "peer" => %peer);
+    }
+
+    pub(super) fn link_down(&mut self, why: &Down, pause: Duration) {
+        self.link.up = false;
+        match why {
+            Down::Idle | Down::Stopped => info!(self.log, "upstream link closed"; "reason" => %why),
+            _ => warn!(self.log, "upstream link lost"; "reason" => %why, "retry_ms" => millis(pause)),
+        }
+    }
+
+    pub(super) fn link_failed(&mut self, failure: &std::io::Error, pause: Duration) {
+        self.link.failures += 1;
+        warn!(self.log, "no upstream link"; "reason" => %failure, "retry_ms" => millis(pause));
+    }
+
+    pub(super) fn link_refused(&mut self, peer: SocketAddr) {
+        self.link.refused += 1;
+        warn!(self.log, "second upstream connection closed: one link at a time"; "peer" => %peer);
+    }
+
+    pub(super) fn unparseable(&mut self, error: &ParseError) {
+        self.link.unparseable += 1;
+        if self.is_new_cause("unparseable", error) {
+            warn!(self.log, "host message is not readable, dropped"; "reason" => %error);
+        }
+    }
+
+    pub(super) fn troubled(&mut self, mti: Mti, trouble: &ParseError) {
+        self.link.troubled += 1;
+        if self.is_new_cause("troubled", trouble) {
+            warn!(self.log, "host reply is not readable to its end, matched all the same";
+                "mti" => %mti, "reason" => %trouble);
+        }
+    }
+
+    pub(super) fn strict_refused(&mut self, mti: Mti, trouble: &ParseError) {
+        self.link.strict_refused += 1;
+        if self.is_new_cause("strict", trouble) {
+            warn!(self.log, "host reply refused by strictReplies"; "mti" => %mti, "reason" => %trouble);
+        }
+    }
+
+    pub(super) fn not_framed(&self, error: &crate::framing::FrameError) {
+        error!(self.log, "a message could not be framed and was not sent"; "reason" => %error);
+    }
+
+    /// An answer that nobody waits for any more: the session ended in the same moment.
+    pub(super) fn nobody_waits(&self, request: Option<TxId>) {
+        debug!(self.log, "reply has no taker"; "request" => request.map(|id| id.to_string()));
+    }
+
+    pub(super) fn drained(&self, owed: usize, durable: bool) {
+        if owed == 0 {
+            info!(self.log, "upstream is at rest");
+        } else if durable {
+            warn!(self.log, "stopped with reversals owed; they are in the journal"; "owed" => owed);
+        } else {
+            error!(self.log, "stopped with reversals owed and no journal: reverse them by hand"; "owed" => owed);
+        }
+    }
+
+    /// Whose reversal was pulled last.
+    pub(super) fn last_reversal(&self) -> Option<TxId> {
+        self.last_reversal
+    }
+
+    /// Words one fact of the core.
+    pub(super) fn fact(&mut self, fact: &Fact) {
+        if let Fact::ReversalSent { id, .. } = fact {
+            self.last_reversal = Some(*id);
+        }
+        let log = &self.log;
+        match fact {
+            Fact::Ended { id, mti, key, state, age } => match state {
+                FinalState::DeclinedUndelivered | FinalState::Unanswered | FinalState::NeverSent => {
+                    info!(log, "transaction ended"; "request" => %id, "mti" => %mti, "key" => %self.shown(key),
+                        "state" => ?state, "age_ms" => millis(*age));
+                }
+                _ => {
+                    debug!(log, "transaction ended"; "request" => %id, "mti" => %mti, "key" => %self.shown(key),
+                    "state" => ?state, "age_ms" => millis(*age))
+                }
+            },
+            Fact::Refused { mti, key, failure } => {
+                info!(log, "request refused"; "mti" => %mti, "key" => %self.shown(key), "reason" => ?failure);
+            }
+            Fact::Superseded { id, key } => {
+                warn!(log, "a new request uses the key of a parked entry"; "request" => %id, "key" => %self.shown(key));
+            }
+            Fact::Reopened { id, was } => {
+                warn!(log, "an ended transaction is open again"; "request" => %id, "was" => %was);
+            }
+            Fact::Owed { id, mti, key, why: Doubt::Advice } => {
+                info!(log, "advice is stored and will be forwarded"; "request" => %id, "mti" => %mti,
+                    "key" => %self.shown(key));
+            }
+            Fact::Owed { id, mti, key, why: Doubt::Stopped } => {
+                error!(log, "in doubt when the gateway stopped"; "request" => %id, "mti" => %mti,
+                    "key" => %self.shown(key));
+            }
+            Fact::Owed { id, mti, key, why } => {
+                warn!(log, "in doubt, to be reversed"; "request" => %id, "mti" => %mti, "key" => %self.shown(key),
+                    "reason" => doubt(*why));
+            }
+            Fact::ReversalSent { id, key, attempt } => {
+                info!(log, "reversal sent"; "request" => %id, "key" => %self.shown(key), "attempt" => attempt);
+            }
+            Fact::ReversalAnswered { id, key, class: ReversalClass::Accepted, attempt } => {
+                info!(log, "reversal accepted"; "request" => %id, "key" => %self.shown(key), "attempt" => attempt);
+            }
+            Fact::ReversalAnswered { id, key, class, attempt } => {
+                warn!(log, "reversal not accepted"; "request" => %id, "key" => %self.shown(key), "answer" => ?class,
+                    "attempt" => attempt);
+            }
+            Fact::ReversalUnanswered { id, key, attempt } => {
+                warn!(log, "reversal not answered"; "request" => %id, "key" => %self.shown(key), "attempt" => attempt);
+            }
+            Fact::Parked { id, key, attempts } => {
+                error!(log, "reversal parked: out of tries, a person must act"; "request" => %id,
+                    "key" => %self.shown(key), "attempt" => attempts);
+            }
+            Fact::ReversalCancelled { id, key } => {
+                info!(log, "reversal not needed: the host declined"; "request" => %id, "key" => %self.shown(key));
+            }
+            Fact::NotReversed { id, key } => {
+                error!(log, "owed and not reversed: noAutoReversal is set"; "request" => %id, "key" => %self.shown(key));
+            }
+            Fact::Late { id, key, class } => {
+                warn!(log, "late response"; "request" => %id, "key" => %self.shown(key), "class" => ?class);
+            }
+            Fact::Again { key, mti } => {
+                info!(log, "the same response again"; "mti" => %mti, "key" => %self.shown(key));
+            }
+            Fact::ApprovedAfterDecline { id, key } => {
+                warn!(log, "host approved what it had declined"; "request" => %id, "key" => %self.shown(key));
+            }
+            Fact::Unmatched { mti, key, nearest, why } => {
+                warn!(log, "host message matches nothing"; "mti" => %mti, "reason" => ?why,
+                    "key" => %OrNone(key.as_ref().map(|key| self.shown(key))),
+                    "nearest" => %OrNone(nearest.as_ref().map(|key| self.shown(key))));
+            }
+            Fact::ClientGone { id, key, class: RequestClass::Declined } => {
+                info!(log, "client was gone when its decline came"; "request" => %id, "key" => %self.shown(key));
+            }
+            Fact::ClientGone { id, key, class } => {
+                warn!(log, "client was gone when its answer came"; "request" => %id, "key" => %self.shown(key),
+                    "class" => ?class);
+            }
+        }
+    }
+
+    fn is_new_cause(&mut self, kind: &str, error: &ParseError) -> bool {
+        let cause = format!("{kind}: {error}");
+        if self.causes.contains(&cause) || self.causes.len() >= CAUSES_MAX {
+            return false;
+        }
+        self.causes.insert(cause)
+    }
+
+    fn shown<'a>(&self, key: &'a MatchKey) -> Shown<'a> {
+        Shown(key, self.mask)
+    }
+}
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Down {
+    #[error("the host closed it")]
+    Eof,
+    #[error("read failed: {0}")]
+    Read(std::io::Error),
+    #[error("write failed: {0}")]
+    Write(std::io::Error),
+    #[error("unreadable frame: {0}")]
+    Frame(crate::framing::FrameError),
+    #[error("no byte could be written for too long")]
+    Stalled,
+    #[error("idle")]
+    Idle,
+    #[error("stopping")]
+    Stopped,
+}
+
+fn doubt(why: Doubt) -> &'static str {
+    match why {
+        Doubt::NoReply => "no reply by the deadline",
+        Doubt::LinkLost => "link lost",
+        Doubt::ClientGone => "client gone",
+        Doubt::Undelivered => "approved, not delivered",
+        Doubt::ApprovedAfterDecline => "approved after a decline",
+        Doubt::ApprovedAfterReversal => "approved after its reversal was answered",
+        Doubt::Stopped => "gateway stopped",
+        Doubt::Ambiguous => "several requests with this key",
+        Doubt::Advice => "advice",
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A key, masked when it is formatted and not before.
+struct Shown<'a>(&'a MatchKey, MaskStyle);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask::free_text(&self.0.0.escape_ascii().to_string(), self.1))
+    }
+}
+
+/// A value, or a dash.
+struct OrNone<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
