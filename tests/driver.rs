@@ -55,6 +55,27 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeat_gets_the_stored_answer_on_the_same_connection_and_on_another() {
+    let mut world = start();
+    let mut link = world.link().await;
+    let mut client = world.client();
+    client.stop_acknowledging();
+    client.send(&world.sale(1, 7)).await;
+    let request = link.expect("0200").await;
+    link.send(&world.answer(&request, "000")).await;
+    client.expect("0210").await;
+    client.send(&world.request("0201", 1, 7)).await;
+    client.expect("0210").await;
+    let mut other = world.client();
+    other.send(&world.request("0201", 1, 7)).await;
+    other.expect("0210").await;
+    // The first connection fails without an acknowledgement; the other has the approval.
+    client.reset();
+    assert!(link.is_silent_for(seconds(60)).await);
+    assert_eq!(world.snapshot().await.tally.open, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_ready_goes_to_the_host_in_one_write() {
     let mut world = start();
     let mut link = world.link().await;
@@ -222,6 +243,17 @@ async fn an_idle_link_is_closed_and_made_again_but_not_while_an_answer_is_awaite
     assert_eq!(begin.elapsed().as_secs(), 25);
     world.link().await;
     assert_eq!(begin.elapsed().as_secs(), 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_link_is_made_again_though_nothing_else_happens() {
+    let mut world = start_with(|setup| setup.upstream.idle_timeout = Some(seconds(5)));
+    // Kept, so that its own end wakes nobody.
+    let mut link = world.link().await;
+    assert_eq!(link.end().await.len(), 0);
+    let mut next = world.link().await;
+    next.send(&world.echo(1, 77)).await;
+    next.expect("0810").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -408,7 +440,7 @@ async fn draining_ends_in_time_and_tells_what_is_owed() {
     let begin = Instant::now();
     let drained = world.handle.drain(seconds(20)).await.expect("it drained");
     assert_eq!(begin.elapsed().as_secs(), 20);
-    assert_eq!(drained, socketqueue::upstream::Drained { owed: 1, durable: false });
+    assert_eq!((drained.owed, drained.durable), (1, false));
     assert!(world.logged("in doubt when the gateway stopped"), "{:?}", world.log());
     assert_eq!(client.end().await.len(), 0);
     world.driver.await.unwrap();

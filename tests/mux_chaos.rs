@@ -14,7 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use socketqueue::dialect::{Dialect, RequestClass};
 use socketqueue::iso8583::{Draft, Message, Mti, field};
-use socketqueue::mux::{Action, ClientTag, Event, FinalState, JournalOp, Mux, Outcome, Settings, TxId};
+use socketqueue::mux::{
+    Action, ClientTag, Event, Fact, Failure, FinalState, JournalOp, Mux, Outcome, Record, Settings, TxId,
+};
 use socketqueue::rules::{self, Answer, KeyFields};
 use socketqueue::time::Now;
 
@@ -110,6 +112,15 @@ struct World {
     committing: VecDeque<TxId>,
     parked: BTreeSet<TxId>,
     amount_of: BTreeMap<TxId, Amount>,
+    /// Advices that the mux has accepted: the host must have each in the end.
+    advices: BTreeSet<Amount>,
+    /// All advices: what the host has of them is never in doubt and never reversed.
+    advised: BTreeSet<Amount>,
+    /// Sales under an idempotency key, to be asked for again.
+    keyed: VecDeque<Draft>,
+    /// When draining must be over.
+    drain: Option<Duration>,
+    drained: bool,
     host_remembers: bool,
     faults: bool,
     trace: String,
@@ -130,6 +141,11 @@ impl World {
             reversal_hold: Duration::from_secs([0, 5, 60][chance.below(3) as usize]),
             reversal_timeout: Duration::from_secs(3),
             journaled: chance.permille(500),
+            no_auto_reversal: chance.permille(50),
+            key_fields: match chance.permille(100) {
+                true => KeyFields(vec![field::STAN]),
+                false => Settings::default().key_fields,
+            },
             ..Settings::default()
         };
         World {
@@ -156,6 +172,11 @@ impl World {
             pulled: BTreeMap::new(),
             committing: VecDeque::new(),
             parked: BTreeSet::new(),
+            advices: BTreeSet::new(),
+            advised: BTreeSet::new(),
+            keyed: VecDeque::new(),
+            drain: None,
+            drained: false,
             amount_of: BTreeMap::new(),
             faults: true,
             trace: String::new(),
@@ -176,12 +197,23 @@ impl World {
             52..58 => self.flap(),
             58..66 => self.journal_answers(),
             66..70 => self.late_acknowledgement(),
+            70 if self.chance.permille(20) => self.drain(),
             _ => self.time_passes(),
         }
         self.settle();
     }
 
+    fn drain(&mut self) {
+        let deadline = self.now.uptime + Duration::from_millis(self.chance.below(40_000));
+        self.note(format_args!("drain until {deadline:?}"));
+        self.drain.get_or_insert(deadline);
+        self.mux.handle(self.now, Event::Drain { deadline });
+    }
+
     fn submit(&mut self) {
+        if !self.keyed.is_empty() && self.chance.permille(80) {
+            return self.ask_again();
+        }
         if !self.recent.is_empty() && self.chance.permille(120) {
             return self.submit_about_a_recent_one();
         }
@@ -194,6 +226,7 @@ impl World {
         let mti = match self.chance.below(20) {
             0 => "0800",
             1 => "0100",
+            2 | 3 => "0220",
             _ => "0200",
         };
         let (client, amount) = (self.next_client, self.next_amount);
@@ -220,12 +253,44 @@ impl World {
                 self.recent.pop_front();
             }
         }
+        let is_keyed = mti == "0200" && self.chance.permille(200);
+        if is_keyed {
+            self.keyed.push_back(draft.clone());
+            if self.keyed.len() > 6 {
+                self.keyed.pop_front();
+            }
+        }
         let request = rules::prepare(&self.dialect, &self.keys, draft.finish().unwrap(), self.now).unwrap();
         self.clients.insert(client, Client { amount, ..Client::default() });
         self.note(format_args!("client {client}: {mti} {tid}/{stan} amount {amount}"));
+        if mti == "0220" {
+            self.advices.insert(amount);
+            self.advised.insert(amount);
+        }
+        let record = is_keyed.then(|| record_of(amount));
         self.mux.handle(
             self.now,
-            Event::Submit { client: ClientTag(client), request: Box::new(request), record: None },
+            Event::Submit { client: ClientTag(client), request: Box::new(request), record },
+        );
+    }
+
+    /// A client sends a recent sale again under its idempotency key.
+    fn ask_again(&mut self) {
+        let which = self.chance.below(self.keyed.len() as u64) as usize;
+        let draft = self.keyed[which].clone();
+        // Long ago for the dialect's rule of age, which is not what this is about.
+        let Ok(request) = rules::prepare(&self.dialect, &self.keys, draft.finish().unwrap(), self.now) else {
+            return;
+        };
+        let amount: Amount = request.message().text(field::AMOUNT).unwrap().parse().unwrap();
+        let client = self.next_client;
+        self.next_client += 1;
+        self.clients.insert(client, Client { amount, ..Client::default() });
+        self.note(format_args!("client {client}: asks again for amount {amount}"));
+        let record = Some(record_of(amount));
+        self.mux.handle(
+            self.now,
+            Event::Submit { client: ClientTag(client), request: Box::new(request), record },
         );
     }
 
@@ -268,7 +333,9 @@ impl World {
         let delivered_before = self.mux.tally().ended[FinalState::Delivered as usize];
         let event = if lost { Event::DeliveryFailed { id } } else { Event::Delivered { id } };
         self.mux.handle(self.now, event);
-        let in_time = self.mux.tally().ended[FinalState::Delivered as usize] > delivered_before;
+        // Counted now, or before: then it was a copy for a client that asked again.
+        let in_time = self.mux.tally().ended[FinalState::Delivered as usize] > delivered_before
+            || (!lost && self.is_delivered(id));
         let told = match self.clients[&client].given {
             Some(RequestClass::Approved) if in_time => Told::Approved,
             Some(RequestClass::InDoubt) if in_time => Told::InDoubt,
@@ -287,12 +354,18 @@ impl World {
         if self.faults && self.chance.permille(300) {
             self.note(format_args!("client {client}: its TCP never had it"));
             self.mux.handle(self.now, Event::DeliveryFailed { id });
-            if self.mux.tally().ended[FinalState::Delivered as usize] < delivered_before {
+            let reopened = self.mux.tally().ended[FinalState::Delivered as usize] < delivered_before;
+            if reopened || self.is_delivered(id) {
                 self.clients.entry(client).or_default().told = Some(Told::ThenLost);
             }
         } else {
             self.mux.handle(self.now, Event::Acknowledged { id });
         }
+    }
+
+    /// Delivered, and still watched.
+    fn is_delivered(&self, id: TxId) -> bool {
+        self.mux.transactions().iter().any(|open| open.id == id && open.state == "delivered")
     }
 
     fn client_leaves(&mut self) {
@@ -310,7 +383,10 @@ impl World {
         self.pending.remove(&client);
         self.note(format_args!("client {client}: gone"));
         self.clients.entry(client).or_default().told = Some(Told::Otherwise);
-        self.mux.handle(self.now, Event::ClientGone { id });
+        // As the driver has it: of an answer handed over, the session says that it was not delivered.
+        let is_copy = self.is_delivered(id);
+        self.mux
+            .handle(self.now, if is_copy { Event::DeliveryFailed { id } } else { Event::ClientGone { id } });
     }
 
     fn flap(&mut self) {
@@ -402,6 +478,11 @@ impl World {
         let amount: Amount = message.text(field::AMOUNT).map_or(0, |text| text.parse().unwrap());
         let code = match (message.mti().class(), self.books.get(&amount)) {
             (8, _) => "000",
+            (2, _) if message.mti().is_advice() && self.faults && self.chance.permille(150) => "909",
+            (2, _) if message.mti().is_advice() => {
+                self.books.insert(amount, Booked::Approved);
+                "000"
+            }
             (4, Some(Booked::Approved)) if self.faults && self.chance.permille(150) => "909",
             (4, Some(Booked::Approved | Booked::Reversed)) => {
                 self.books.insert(amount, Booked::Reversed);
@@ -477,6 +558,12 @@ impl World {
         }
         let tally = self.mux.tally();
         assert!(tally.adds_up(), "every transaction is counted once: {tally:?}");
+        let balance = self.mux.outcomes().balance();
+        assert_eq!(
+            tally.received + tally.recovered,
+            balance + tally.open,
+            "the books by kind agree: {tally:?}"
+        );
     }
 
     fn collect(&mut self) {
@@ -496,17 +583,17 @@ impl World {
                 Action::Fact(fact) => {
                     self.note(format_args!("fact: {fact:?}"));
                     match fact {
-                        socketqueue::mux::Fact::Parked { id, .. } => {
+                        Fact::Parked { id, .. } | Fact::NotReversed { id, .. } => {
                             self.parked.insert(id);
                         }
-                        socketqueue::mux::Fact::Reopened { id, was } => {
+                        Fact::Reopened { id, was } => {
                             let amount = self.amount_of[&was];
                             self.amount_of.insert(id, amount);
                         }
                         _ => {}
                     }
                 }
-                Action::Drained { .. } => {}
+                Action::Drained { .. } => self.drained = true,
             }
         }
     }
@@ -523,10 +610,23 @@ impl World {
         match outcome {
             Outcome::Answered { class, .. } => {
                 assert_eq!(self.clients[&client].told, None, "one answer for each");
+                if *class != RequestClass::Approved {
+                    // It has the host's word that the advice was not taken: it is the client's again.
+                    let amount = self.clients[&client].amount;
+                    self.advices.remove(&amount);
+                }
                 self.clients.entry(client).or_default().given = Some(*class);
                 self.pending.insert(client);
             }
             Outcome::Failed(_) | Outcome::Known(_) => {
+                let amount = self.clients[&client].amount;
+                if let Outcome::Failed(failure) = outcome
+                    && (self.clients[&client].id.is_none()
+                        || matches!(failure, Failure::JournalDown | Failure::KeyReserved))
+                {
+                    // Refused: it is the client's again.
+                    self.advices.remove(&amount);
+                }
                 self.pending.remove(&client);
                 self.clients.entry(client).or_default().told = Some(Told::Otherwise);
             }
@@ -534,6 +634,22 @@ impl World {
     }
 
     // -- the end -----------------------------------------------------------------------------------------------------
+
+    /// Draining is over at its deadline at the latest, whatever the host and the clients do.
+    fn end_the_drain(&mut self, deadline: Duration) {
+        if !self.drained {
+            self.now = self.now.after(deadline.saturating_sub(self.now.uptime));
+            self.mux.handle_timeout(self.now);
+            self.settle();
+        }
+        assert!(self.drained, "draining ends");
+        let open = self.mux.transactions();
+        let waits = open.iter().find(|open| !matches!(open.state, "owed" | "sent" | "parked" | "delivered"));
+        assert!(waits.is_none(), "after the drain: {waits:?}");
+        let told = |client: &Client| client.id.is_none() || client.told.is_some() || client.given.is_some();
+        let waits = self.clients.iter().find(|(_, client)| !told(client));
+        assert!(waits.is_none(), "client {:?} got no answer", waits.map(|(client, _)| client));
+    }
 
     /// Faults off: everything comes to rest in bounded time.
     fn come_to_rest(&mut self) {
@@ -582,6 +698,14 @@ impl World {
     /// The host's books against what the clients know.
     fn audit(&self) {
         let parked: BTreeSet<Amount> = self.parked.iter().map(|id| self.amount_of[id]).collect();
+        // After a drain: what the journal keeps for the next start.
+        let open = self.mux.transactions();
+        let owed = open.iter().filter(|open| matches!(open.state, "owed" | "sent"));
+        let owed: BTreeSet<Amount> = owed.map(|open| self.amount_of[&open.id]).collect();
+        let declined = |amount: &Amount| {
+            let given = |client: &Client| client.given == Some(RequestClass::Declined);
+            self.clients.values().any(|client| client.amount == *amount && given(client))
+        };
         let told_of = |amount: &Amount| {
             let told = self
                 .clients
@@ -590,12 +714,24 @@ impl World {
                 .filter_map(|client| client.told);
             told.collect::<Vec<_>>()
         };
+        if !self.drained {
+            let missing = self
+                .advices
+                .iter()
+                .find(|amount| !self.books.contains_key(*amount) && !parked.contains(*amount));
+            assert_eq!(missing, None, "an accepted advice never reached the host");
+        }
         for (amount, booked) in &self.books {
             let told = told_of(amount);
             let knows = told.iter().any(|told| matches!(told, Told::Approved | Told::InDoubt));
             match booked {
                 Booked::Approved => assert!(
-                    knows || parked.contains(amount),
+                    knows
+                        || self.advised.contains(amount)
+                        || owed.contains(amount)
+                        // It thought again, and the drain ended before it could say so.
+                        || (self.drained && declined(amount))
+                        || parked.contains(amount),
                     "orphan: sale {amount} is approved, its clients were told {told:?}"
                 ),
                 Booked::Reversed if self.undone_by_client.contains(amount) => {}
@@ -611,6 +747,12 @@ impl World {
     }
 }
 
+fn record_of(amount: Amount) -> Record {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&amount.to_be_bytes());
+    Record { key: Some(key), body: [0; 32] }
+}
+
 fn answer_to(message: &Message, code: &str) -> Bytes {
     let mut draft = Draft::of(message);
     draft.set_mti(message.mti().response().unwrap());
@@ -623,8 +765,14 @@ fn run(seed: u64) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         for _ in 0..STEPS {
             world.step();
+            if world.drained {
+                break;
+            }
         }
-        world.come_to_rest();
+        match world.drain {
+            Some(deadline) => world.end_the_drain(deadline),
+            None => world.come_to_rest(),
+        }
         world.audit();
     }));
     outcome.map_err(|panic| {

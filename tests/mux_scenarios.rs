@@ -8,8 +8,8 @@ mod scene;
 
 use std::time::Duration;
 
-use scene::{scene, scene_with, scene_without_link};
-use socketqueue::mux::{Doubt, Event, Fact, FinalState, JournalOp, State, Unmatched};
+use scene::{Scene, scene, scene_with, scene_without_link};
+use socketqueue::mux::{ClientTag, Doubt, Event, Fact, FinalState, JournalOp, Record, State, Unmatched};
 
 const NOTHING: [&str; 0] = [];
 
@@ -191,6 +191,30 @@ fn an_advice_whose_client_left_stays_in_its_place_and_is_carried_on() {
     s.answer("0220", 1, 2, "000");
     assert_eq!(s.host_got(), ["0200 1/3"]);
     assert_eq!(s.tally().ended[FinalState::AdviceAccepted as usize], 1);
+}
+
+#[test]
+fn an_advice_without_its_client_waits_for_its_key_and_is_not_lost() {
+    let mut s = scene();
+    s.sale('A', 1, 7).send('B', "0220", 1, 7, &[]).gone('B').at(35.0);
+    assert_eq!(s.host_got(), ["0200 1/7", "0400 1/7"]);
+    // The hold is over, the reversal is not: its terminal goes on, its key is still reserved.
+    s.at(96.0).sale('C', 1, 8);
+    let got = s.host_got();
+    assert!(got.contains(&"0200 1/8".to_string()) && !got.contains(&"0220 1/7".to_string()), "{got:?}");
+    s.answer("0400", 1, 7, "000").at(98.0);
+    assert_eq!(s.host_got(), ["0220 1/7"]);
+    s.answer("0220", 1, 7, "000");
+    assert_eq!(s.tally().ended[FinalState::AdviceAccepted as usize], 1);
+}
+
+#[test]
+fn an_advice_without_its_client_is_sent_though_its_intent_could_not_be_journaled() {
+    let mut s = scene_with(|set| set.journaled = true);
+    s.send('A', "0220", 1, 7, &[]).gone('A');
+    let id = s.id('A');
+    s.handle(Event::JournalFailed { id, unknown: false });
+    assert_eq!(s.host_got(), ["0220 1/7"]);
 }
 
 #[test]
@@ -485,6 +509,35 @@ fn an_approval_after_a_decline_was_given_is_reversed() {
 }
 
 #[test]
+fn a_decline_after_an_approval_does_not_cancel_the_reversal() {
+    // Its terminal is busy, so that the reversal waits while the first answer comes a second time.
+    let mut s = scene();
+    s.sale('A', 1, 7).answer("0200", 1, 7, "116").delivered('A').sale('B', 1, 8);
+    s.answer("0200", 1, 7, "000").answer("0200", 1, 7, "116");
+    assert_eq!(s.host_got(), ["0200 1/7", "0200 1/8"]);
+    s.answer("0200", 1, 8, "000").delivered('B');
+    assert_eq!(s.host_got(), ["0400 1/7"], "approved after the decline");
+
+    let mut s = scene();
+    s.sale('A', 1, 7).answer("0200", 1, 7, "000").delivered('A').sale('B', 1, 8).delivery_failed('A');
+    s.answer("0200", 1, 7, "116").answer("0200", 1, 8, "000").delivered('B');
+    assert_eq!(s.host_got(), ["0200 1/7", "0200 1/8", "0400 1/7"], "delivered, and then it was not");
+
+    let mut s = scene();
+    s.sale('A', 1, 7).answer("0200", 1, 7, "911").delivered('A').sale('B', 1, 8).delivery_failed('A');
+    s.answer("0200", 1, 7, "000").answer("0200", 1, 7, "116").answer("0200", 1, 8, "000").delivered('B');
+    assert_eq!(s.host_got(), ["0200 1/7", "0200 1/8", "0400 1/7"], "a late approval before it");
+}
+
+#[test]
+fn who_asked_again_while_a_decline_was_being_delivered_is_told_that_it_is_void() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "116").told();
+    s.keyed_sale('B', 1, 7, 9, 1).answer("0200", 1, 7, "000");
+    assert_eq!(s.told(), ["B: known ReversalPending"]);
+}
+
+#[test]
 fn a_late_response_is_not_given_to_the_next_request_with_that_stan() {
     let mut s = scene();
     s.sale('A', 1, 7).answer("0200", 1, 7, "116").delivered('A');
@@ -566,6 +619,30 @@ fn without_a_unique_best_nobody_gets_the_answer_and_all_stay_in_doubt() {
     s.at(35.0);
     assert_eq!(s.told(), ["A: TimedOut", "B: TimedOut"]);
     assert_eq!(s.host_got(), ["0400 1/7", "0400 1/7"]);
+}
+
+#[test]
+fn a_third_candidate_that_fits_less_does_not_break_the_tie_of_the_best_two() {
+    let mut s = scene_with(|set| set.lock_terminal = false);
+    s.sale('A', 1, 7).sale('B', 1, 7).send('C', "0200", 1, 7, &[(4, "000000002222")]).host_got();
+    s.answer_with("0200", 1, 7, "000", &[(4, "000000001000")]);
+    assert_eq!(s.told(), NOTHING);
+    s.answer_with("0200", 1, 7, "000", &[(4, "000000002222")]);
+    assert_eq!(s.told(), ["C: 0210 000"]);
+}
+
+#[test]
+fn with_the_lock_off_a_late_answer_is_not_given_to_another_with_its_key() {
+    let mut s = scene_with(|set| set.lock_terminal = false);
+    let time = [(12, "261122030405")];
+    s.send('A', "0200", 1, 7, &[(4, "000000001111"), time[0]]).at(1.0);
+    s.send('B', "0200", 1, 7, &[(4, "000000002222"), time[0]]).at(35.0);
+    assert_eq!(s.told(), ["A: TimedOut"]);
+    s.answer_with("0200", 1, 7, "000", &[(4, "000000001111")]);
+    assert_eq!(s.told(), NOTHING);
+    assert_eq!(s.tally().late, 1);
+    s.answer_with("0200", 1, 7, "000", &[(4, "000000002222")]);
+    assert_eq!(s.told(), ["B: 0210 000"]);
 }
 
 // -- reversals -------------------------------------------------------------------------------------------------------
@@ -734,6 +811,26 @@ fn a_clients_reversal_joins_the_open_one_and_gets_its_answer() {
 }
 
 #[test]
+fn a_clients_reversal_of_another_sale_with_that_key_does_not_join() {
+    let mut s = scene();
+    s.sale('A', 1, 7).at(35.0).told();
+    s.send('B', "0400", 1, 7, &[(4, "000000002222")]);
+    assert_eq!(s.told(), ["B: KeyReserved"]);
+    s.send('C', "0400", 1, 7, &[]).answer("0400", 1, 7, "000");
+    assert_eq!(s.told(), ["C: 0410 000"], "its own time in DE 12 does not matter");
+}
+
+#[test]
+fn another_advice_with_the_key_of_an_open_one_does_not_join_it() {
+    let mut s = scene();
+    s.send('A', "0220", 1, 7, &[]).at(35.0).told();
+    s.send('B', "0220", 1, 7, &[(4, "000000002222")]);
+    assert_eq!(s.told(), ["B: KeyReserved"]);
+    s.at(40.0).send('C', "0220", 1, 7, &[(12, "261122030405")]).answer("0221", 1, 7, "000");
+    assert_eq!(s.told(), ["C: 0230 000"], "the same again does");
+}
+
+#[test]
 fn a_joined_reversal_that_gets_no_answer_times_out_and_owes_nothing_more() {
     let mut s = scene();
     s.sale('A', 1, 7).at(35.0).told();
@@ -768,6 +865,47 @@ fn a_clients_repeat_of_a_delivered_sale_gets_the_stored_answer() {
         assert_eq!(s.told(), ["B: 0210 000"]);
         assert_eq!(s.host_got(), ["0200 1/7"]);
     }
+}
+
+#[test]
+fn a_clients_repeat_of_a_declined_sale_gets_the_stored_answer_and_does_not_reach_the_host() {
+    for code in ["116", "911"] {
+        let mut s = scene();
+        s.sale('A', 1, 7).answer("0200", 1, 7, code).delivered('A').at(60.0).told();
+        s.again('B', "0201", 1, 7);
+        assert_eq!(s.told(), [format!("B: 0210 {code}")]);
+        assert_eq!(s.host_got(), ["0200 1/7"]);
+    }
+}
+
+#[test]
+fn an_approval_given_to_a_repeat_is_not_reversed_when_the_first_delivery_turns_out_lost() {
+    let repeated = || {
+        let mut s = scene();
+        s.sale('A', 1, 7).answer("0200", 1, 7, "000").delivered('A').at(5.0).again('B', "0201", 1, 7);
+        assert_eq!(s.told(), ["A: 0210 000", "B: 0210 000"]);
+        s.host_got();
+        s
+    };
+    // The old connection is found dead before, or after, the new one has taken the answer.
+    let mut s = repeated();
+    s.delivery_failed('A').delivered('B').at(60.0);
+    assert_eq!(s.host_got(), NOTHING);
+    let mut s = repeated();
+    s.delivered('B').delivery_failed('A').at(60.0);
+    assert_eq!(s.host_got(), NOTHING);
+    // Neither has it, however late the second says so.
+    let mut s = repeated();
+    s.delivery_failed('A').at(30.0).delivery_failed('B');
+    assert_eq!(s.host_got(), ["0400 1/7"]);
+    let mut s = repeated();
+    s.delivered('B').delivery_failed('B').delivery_failed('A');
+    assert_eq!(s.host_got(), ["0400 1/7"]);
+    // The first one's was acknowledged after all.
+    let mut s = repeated();
+    s.acknowledged('A').delivery_failed('B').at(60.0);
+    assert_eq!(s.host_got(), NOTHING);
+    assert_eq!(s.tally().ended[FinalState::Delivered as usize], 1);
 }
 
 #[test]
@@ -886,6 +1024,41 @@ fn who_asks_again_while_the_answer_is_being_delivered_gets_it_if_that_fails() {
     s.keyed_sale('B', 1, 7, 9, 1).at(35.0);
     assert_eq!(s.told(), ["A: TooLate", "B: TooLate"]);
     assert_eq!(s.host_got(), ["0200 1/7", "0400 1/7"]);
+}
+
+#[test]
+fn who_recalls_gets_what_holds_and_never_sends_anything() {
+    let mut s = scene();
+    let record = |key: u8, body: u8| Record { key: Some([key; 32]), body: [body; 32] };
+    let recall = |client: char, record| Event::Recall { client: ClientTag(client as u64), record };
+    s.handle(recall('A', record(9, 1)));
+    assert_eq!(s.told(), ["A: Expired"], "nothing is known by this key");
+    s.keyed_sale('B', 1, 7, 9, 1).handle(recall('C', record(9, 2)));
+    assert_eq!(s.told(), ["C: KeyReused"]);
+    s.handle(recall('D', record(9, 1)));
+    assert_eq!(s.told(), ["B: Superseded"], "it has become the client");
+    s.answer("0200", 1, 7, "000");
+    assert_eq!(s.told(), ["D: 0210 000"]);
+    s.delivered('D').handle(recall('E', record(9, 1)));
+    assert_eq!(s.told(), ["E: 0210 000"]);
+    assert_eq!(s.host_got(), ["0200 1/7"]);
+    assert_eq!(s.mux.find(&[9; 32]), Some(s.id('B')));
+    assert_eq!(s.mux.find(&[8; 32]), None);
+}
+
+#[test]
+fn the_status_tells_that_an_answer_came_late_before_and_after_the_end() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).at(35.0);
+    let late = |s: &Scene| s.mux.status(s.id('A')).is_some_and(|status| status.late);
+    assert!(!late(&s));
+    s.answer("0200", 1, 7, "000");
+    assert!(late(&s), "its reversal is open");
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).at(35.0).answer("0400", 1, 7, "000");
+    assert!(!late(&s));
+    s.answer("0200", 1, 7, "116");
+    assert!(late(&s), "it was reversed");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn gateway(values: &Values, problems: &mut Vec<Problem>) {
     let listener = ["listenPort", "listenHttpPort"].into_iter().find(|name| values.has(name));
     match (upstream, listener) {
         (Some(upstream), None) => {
-            problems.push(values.problem(upstream, "has no clients: give listenPort too"))
+            problems.push(values.problem(upstream, "has no clients: give listenPort or listenHttpPort too"))
         }
         (None, Some(listener)) => {
             let text = "has no host to send to: give upstreamHost and upstreamPort, or upstreamListenPort";
@@ -101,11 +101,12 @@ fn sockets(values: &Values, problems: &mut Vec<Problem>) {
     let listen_host = values.text("listenHost");
     let upstream_host = values.text("upstreamListenHost").or_else(|| listen_host.clone());
     let sockets = [
-        ("listenPort", listen_host),
+        ("listenPort", listen_host.clone()),
         ("upstreamListenPort", upstream_host),
         ("echoServerPort", values.text("bankHost")),
         ("listenHttpPort", values.text("listenHttpHost")),
-        ("statServerPort", None),
+        ("statServerPort", values.text("statServerHost").or_else(|| listen_host.clone())),
+        ("adminPort", values.text("adminHost")),
     ];
     for (at, (name, host)) in sockets.iter().enumerate() {
         let Some(port) = values.port(name).filter(|port| *port != 0) else { continue };
@@ -130,7 +131,7 @@ fn share_address(one: Option<&str>, other: Option<&str>) -> bool {
 
 /// Files whose directory is missing: told by `check` too, not only when they are opened.
 fn files(values: &Values, problems: &mut Vec<Problem>) {
-    for name in ["logFile", "pidFile", "statDumpFile"] {
+    for name in ["logFile", "pidFile", "statDumpFile", "adminSocket"] {
         let Some(path) = values.text(name) else { continue };
         let path = Path::new(&path);
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());

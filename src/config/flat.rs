@@ -5,12 +5,13 @@ use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Config;
 use super::contradictions::least_response_time;
 use super::given::Values;
 use super::param::Status;
 use super::problem::Problem;
 use super::value::Value;
+use super::{Allowed, Config};
+use crate::access::{AllowList, ApiKeys};
 use crate::dialect::Dialect;
 use crate::framing::{Framing, FramingSpecError};
 use crate::iso8583::FieldNumber;
@@ -18,12 +19,15 @@ use crate::iso8583::mask::MaskStyle;
 use crate::listener::tcp::OnReject;
 use crate::net::clock::Clock;
 use crate::upstream::Endpoint;
-use crate::{bank, listener, log, mux, rules, testclients, upstream};
+use crate::{admin, bank, listener, log, mux, rules, testclients, upstream};
 
 /// The name of the one upstream of the flat form, in logs and metrics.
 pub const UPSTREAM: &str = "upstream";
 /// The name of the one TCP listener of the flat form, in `listening NAME ADDRESS` and logs.
 pub const CLIENTS: &str = "clients";
+
+/// The name of the one HTTP listener of the flat form.
+pub const HTTP: &str = "http";
 
 /// First pause before dialling again after a failure; doubled until [`BACKOFF_MAX`]. SocketQueue waits 0, 3 or 10 s.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -81,11 +85,25 @@ pub(super) fn build(values: &Values, notices: Vec<String>, problems: &mut Vec<Pr
         pid_file: values.text("pidFile").map(PathBuf::from),
         drain_timeout: values.time("drainTimeout").unwrap_or(values.time("queueTimeout")? + DRAIN_MARGIN),
         timezone: values.text("timezone"),
-        http_port: values.port("listenHttpPort"),
-        stat_port: values.port("statServerPort"),
+        http: http_settings(values).into_iter().collect(),
+        admin: admin_settings(values),
+        allowed: Allowed {
+            clients: allowed(values, "allowedIp"),
+            http: allowed(values, "httpAllowedIp"),
+            upstream: allowed(values, "upstreamAllowedIp"),
+            stat: allowed(values, "statAllowedIp"),
+            admin: allowed(values, "adminAllowedIp"),
+        },
+        api_keys: ApiKeys::new(values.api_keys("apiKeys")),
+        api_docs: values.is_on("apiDocs"),
         dialect,
         notices,
     })
+}
+
+/// The networks of one listener: its own, else those of all.
+fn allowed(values: &Values, name: &str) -> AllowList {
+    AllowList::new(values.networks(name).or_else(|| values.networks("allowedIp")).unwrap_or_default())
 }
 
 fn timezone(values: &Values, problems: &mut Vec<Problem>) -> bool {
@@ -168,6 +186,8 @@ fn mux_settings(values: &Values, dialect: &Dialect, problems: &mut Vec<Problem>)
         not_found_settle: values.time("notFoundSettle")?,
         late_window: values.time("lateWindow")?,
         delivery_timeout: values.time("deliveryTimeout")?,
+        records_max: usize::try_from(values.count("idempotencyMax")?).ok()?,
+        idempotency_ttl: values.time("idempotencyTtl")?,
         journaled: false,
         ..defaults
     })
@@ -214,6 +234,30 @@ fn listener_settings(values: &Values, framing: &Framing) -> Option<listener::tcp
     })
 }
 
+fn http_settings(values: &Values) -> Option<listener::http::Settings> {
+    Some(listener::http::Settings {
+        name: HTTP.to_owned(),
+        host: values.text("listenHttpHost")?,
+        port: values.port("listenHttpPort")?,
+        idle_timeout: values.limit("clientTimeout"),
+        request_timeout: values.time("httpTimeout")?,
+        connections_max: usize::try_from(values.count("maxClients")?).ok()?,
+        exact_values: values.is_on("exactValues"),
+        delivery_timeout: values.time("deliveryTimeout")?,
+    })
+}
+
+fn admin_settings(values: &Values) -> admin::Settings {
+    let address = |host: Option<String>, port| Some(admin::Address { host: host?, port: values.port(port)? });
+    let statistics_host = values.text("statServerHost").or_else(|| values.text("listenHost"));
+    admin::Settings {
+        statistics: address(statistics_host, "statServerPort"),
+        dump_file: values.text("statDumpFile").map(PathBuf::from),
+        admin: address(values.text("adminHost"), "adminPort"),
+        socket: values.text("adminSocket").map(PathBuf::from),
+    }
+}
+
 fn bank_settings(values: &Values, framing: Framing) -> Option<bank::Settings> {
     let port = values.port("echoServerPort")?;
     let faults =
@@ -227,6 +271,7 @@ fn bank_settings(values: &Values, framing: Framing) -> Option<bank::Settings> {
         magic: true,
         ledger: None,
         faults,
+        allowed: allowed(values, "bankAllowedIp"),
         // The standard library's hasher keys are the operating system's random numbers.
         seed: RandomState::new().build_hasher().finish(),
     })

@@ -41,12 +41,23 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
             tcp.host, tcp.port, tcp.framing, tcp.connections_max
         ));
     }
+    for http in &config.http {
+        let keys = if config.api_keys.is_empty() { "without API keys" } else { "with an API key" };
+        lines.push(format!(
+            "HTTP clients on {}:{}, {keys}, up to {}",
+            http.host, http.port, http.connections_max
+        ));
+    }
     if let Some(bank) = &config.bank {
         lines.push(format!("bank on {}:{}, framing {}", bank.host, bank.port, bank.framing));
     }
     if let Some(tests) = &config.test_clients {
         lines.push(format!("test clients: {}, to {}:{}", tests.count, tests.host, tests.port));
     }
+    let admin = &config.admin;
+    lines.extend(admin.statistics.as_ref().map(|address| format!("statistics on {address}")));
+    lines.extend(admin.admin.as_ref().map(|address| format!("admin on {address}, read-only")));
+    lines.extend(admin.socket.as_ref().map(|path| format!("admin socket {}", path.display())));
     if config.log.mask.reveal {
         lines.push("note: dangerous: card data is logged unmasked".to_owned());
     }

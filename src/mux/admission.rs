@@ -1,5 +1,7 @@
 //! From arrival to the link: who is let in, whose turn it is, and the gates before the bytes are pulled.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
@@ -10,6 +12,7 @@ use super::records::{self, Record, State, Status};
 use super::terminals::TerminalIndex;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
 use crate::dialect::RequestClass;
+use crate::iso8583::field;
 use crate::rules::{MakeGood, Request};
 use crate::time::Now;
 
@@ -19,6 +22,8 @@ enum Known {
     Stranger,
     /// It repeats a transaction that is still on its way.
     Repeats(TxId),
+    /// It repeats a transaction whose answer was delivered, and can still turn out undelivered.
+    WasDelivered(TxId),
     /// It repeats a transaction whose answer was delivered; here it is again.
     HasAnswer(Bytes, RequestClass),
     /// It asks for what we are doing already.
@@ -38,7 +43,7 @@ impl Mux {
         if let Some(record) = &record {
             match self.records.known(record) {
                 records::Known::New => {}
-                records::Known::Same(id) => return self.ask_again(client, id),
+                records::Known::Same(id) => return self.ask_again(now, client, id),
                 records::Known::OtherBody => return self.refuse(client, &request, Failure::KeyReused),
                 records::Known::Full => return self.refuse(client, &request, Failure::RecordsFull),
             }
@@ -54,6 +59,7 @@ impl Mux {
         match self.known(&request, None) {
             Known::Stranger => self.admit(now, client, request, record),
             Known::Repeats(id) => self.take_place(client, id),
+            Known::WasDelivered(id) => self.give_again(now, client, id),
             Known::HasAnswer(bytes, class) => {
                 let outcome = Outcome::Answered { bytes, class };
                 self.actions.push_back(Action::Reply { id: None, client, outcome });
@@ -66,6 +72,7 @@ impl Mux {
     fn refuse(&mut self, client: ClientTag, request: &Request, failure: Failure) {
         self.tally.received += 1;
         self.tally.ended[FinalState::Refused as usize] += 1;
+        self.outcomes.ended(request.mti(), None, FinalState::Refused);
         self.fact(Fact::Refused { mti: request.mti(), key: request.key().clone(), failure });
         self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
     }
@@ -77,6 +84,7 @@ impl Mux {
         }
         let terminal = request.tid().filter(|_| self.settings.lock_terminal);
         let terminal = terminal.map(|tid| self.terminals.enter(tid));
+        self.statistics.taken(&request);
         let id = self.enter(now, client, request, record, terminal, Phase::Queued);
         if make_good == MakeGood::CarryOn {
             // Carried on whatever becomes of its client, so it is journaled as soon as it is accepted.
@@ -157,8 +165,17 @@ impl Mux {
         }
     }
 
+    pub(super) fn recall(&mut self, now: Now, client: ClientTag, record: &Record) {
+        let failure = match self.records.known(record) {
+            records::Known::Same(id) => return self.ask_again(now, client, id),
+            records::Known::OtherBody => Failure::KeyReused,
+            records::Known::New | records::Known::Full => Failure::Expired,
+        };
+        self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
+    }
+
     /// The same request by its idempotency key: its current truth, decided here and now.
-    fn ask_again(&mut self, client: ClientTag, id: TxId) {
+    fn ask_again(&mut self, now: Now, client: ClientTag, id: TxId) {
         let current = self.records.get(id).map_or(id, |(current, _)| current);
         if let Some(transaction) = self.transactions.get_mut(current) {
             match transaction.phase {
@@ -170,7 +187,8 @@ impl Mux {
                     let before = transaction.next_client.replace(client);
                     return self.tell_superseded(before);
                 }
-                Phase::Delivered(..) | Phase::Owed(_) => {}
+                Phase::Delivered(..) => return self.give_again(now, client, current),
+                Phase::Owed(_) => {}
             }
         }
         let Some(status) = self.status(id) else {
@@ -219,9 +237,7 @@ impl Mux {
                 Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight if repeats => {
                     return Known::Repeats(id);
                 }
-                Phase::Delivered(bytes, class) if repeats => {
-                    return Known::HasAnswer(bytes.clone(), *class);
-                }
+                Phase::Delivered(..) if repeats => return Known::WasDelivered(id),
                 // With the lock on it waits behind that answer and finds out on its turn what became of it.
                 Phase::Answered(_) if repeats && other.terminal.is_none() => {
                     return Known::Refused(Failure::KeyReserved);
@@ -233,8 +249,21 @@ impl Mux {
                     }
                     match owed.state {
                         OwedState::Parked => superseded = Some(id),
-                        _ if reversing && mti.is_reversal() => return Known::Joins(id),
-                        _ if !reversing && same => return Known::Joins(id),
+                        // For that sale, not for another one with its key: by terminal and amount, for a client may
+                        // give its reversal a time of its own.
+                        _ if reversing
+                            && mti.is_reversal()
+                            && request.is_same_as(&other.request, &[field::TID]) =>
+                        {
+                            return Known::Joins(id);
+                        }
+                        // The same advice again, not another one that happens to have its key.
+                        _ if !reversing
+                            && same
+                            && request.is_same_as(&other.request, &self.settings.echoed) =>
+                        {
+                            return Known::Joins(id);
+                        }
                         _ => return Known::Refused(Failure::KeyReserved),
                     }
                 }
@@ -246,6 +275,9 @@ impl Mux {
             for (_, tomb) in self.keys.tombs(index).filter(|(_, tomb)| tomb.mti.first() == mti.first()) {
                 match &tomb.kind {
                     TombKind::Settled(Some((bytes, class))) if request.is_answered_in(bytes, echoed) => {
+                        return Known::HasAnswer(bytes.clone(), *class);
+                    }
+                    TombKind::Unsettled(ended, Some((bytes, class))) if request.is_same_as(ended, echoed) => {
                         return Known::HasAnswer(bytes.clone(), *class);
                     }
                     TombKind::Reversed(ended) if request.is_same_as(&ended.0, echoed) => {
@@ -326,6 +358,14 @@ impl Mux {
         let request = transaction.request.clone();
         match self.known(&request, Some(id)) {
             Known::Stranger | Known::Repeats(_) => true,
+            Known::WasDelivered(other) => {
+                if let Some(client) = self.transactions.get_mut(id).and_then(|t| t.client.take()) {
+                    // Its client goes over to the other one, where it counts whether this copy is delivered.
+                    self.give_again(now, client, other);
+                }
+                self.end(now, id, FinalState::NeverSent, None);
+                false
+            }
             Known::HasAnswer(bytes, class) => {
                 if let Some(client) = self.transactions.get_mut(id).and_then(|t| t.client.take()) {
                     let outcome = Outcome::Answered { bytes, class };
@@ -343,6 +383,11 @@ impl Mux {
                     owed.joined.push(id);
                 }
                 self.free_terminal(now, id);
+                false
+            }
+            Known::Refused(_) if transaction_is_alone(self.transactions.get(id)) => {
+                // Nobody is there to be refused, and it was accepted: it waits beside its terminal for its key.
+                self.owe(now, id, Owed::new(Owing::Advice, 0, Duration::ZERO), Doubt::Advice);
                 false
             }
             Known::Refused(failure) => {
@@ -368,6 +413,10 @@ impl Mux {
 
     pub(super) fn durable(&mut self, now: Now, id: TxId) {
         self.journal_up = true;
+        self.durable_or_not(now, id);
+    }
+
+    fn durable_or_not(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         transaction.durable = true;
         if !matches!(transaction.phase, Phase::Committing) {
@@ -389,6 +438,10 @@ impl Mux {
         let Some(transaction) = self.transactions.get(id) else { return };
         // Of unknown outcome: the journal reads it back and says so. Until then it must not be sent, and its deadline runs.
         if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing) {
+            if transaction_is_alone(Some(transaction)) {
+                // Its client is gone and counts on us; as it may be repeated, sending it is better than forgetting it.
+                return self.durable_or_not(now, id);
+            }
             self.never_sent(now, id, Failure::JournalDown);
         }
     }
@@ -528,4 +581,11 @@ impl Mux {
             owed.joined.retain(|joined| *joined != id);
         }
     }
+}
+
+/// An advice or reversal of a client's that is carried on without its client.
+fn transaction_is_alone(transaction: Option<&Transaction>) -> bool {
+    transaction.is_some_and(|transaction| {
+        transaction.make_good() == MakeGood::CarryOn && transaction.client.is_none()
+    })
 }

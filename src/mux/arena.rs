@@ -87,6 +87,11 @@ impl<T> Arena<T> {
         self.slots.iter().filter_map(|(_, item)| item.as_ref())
     }
 
+    /// All items, in the order of their places, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|(_, item)| item.as_mut())
+    }
+
     fn at(&mut self, index: u32) -> Option<&mut T> {
         self.slots.get_mut(index as usize).and_then(|(_, item)| item.as_mut())
     }

@@ -1,25 +1,31 @@
 //! From the host's answer to the client's hands.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome};
 use super::core::{Mux, TombKindOf};
-use super::event::TxId;
+use super::event::{ClientTag, TxId};
 use super::transaction::{Phase, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, MakeGood};
 use crate::time::Now;
 
+/// Shortest watch over a delivery, so that one renewed at its end cannot be due at once.
+const WATCH_MIN: Duration = Duration::from_millis(1);
+
 impl Mux {
     /// The host answered a request that was in flight.
     pub(super) fn answered(&mut self, now: Now, id: TxId, answer: &Answer) {
         self.unplace(id);
+        self.note_answer(now, id, answer);
         let class = answer.request_class();
         self.journal(|| JournalOp::Answered { id, class });
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let bytes = answer.message().raw().clone();
+        transaction.phase = Phase::Answered(class);
         if let Some(client) = transaction.client {
-            transaction.phase = Phase::Answered(class);
             transaction.answer = Some(bytes.clone());
             let outcome = Outcome::Answered { bytes, class };
             self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
@@ -46,10 +52,18 @@ impl Mux {
 
     pub(super) fn delivered(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
+        if matches!(transaction.phase, Phase::Delivered(..)) {
+            // To a client that asked again: watched anew.
+            return self.watch_delivery(now, id);
+        }
         let Phase::Answered(class) = transaction.phase else { return };
         if transaction.deadline < now.uptime {
             // Wholly written, but after the deadline: not delivered in time.
             return self.deadline_passed(now, id);
+        }
+        if let Some(left_at) = transaction.left_at {
+            let there = left_at.saturating_sub(transaction.arrived);
+            self.timings.added.record(there + now.uptime.saturating_sub(transaction.noted.answered_at));
         }
         transaction.client = None;
         if let Some(next) = transaction.next_client.take() {
@@ -67,13 +81,40 @@ impl Mux {
         // Counted and journaled as delivered now; watched until the client's TCP has it.
         let bytes = transaction.answer.take().unwrap_or_default();
         transaction.phase = Phase::Delivered(bytes, class);
-        transaction.deadline = now.uptime + self.settings.delivery_timeout;
-        self.set_timer(id, Timer::Delivery);
+        self.watch_delivery(now, id);
         self.held -= 1;
         self.count_end(now, id, FinalState::Delivered);
         self.free_terminal(now, id);
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.terminal = None;
+        }
+    }
+
+    fn watch_delivery(&mut self, now: Now, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        transaction.deadline = now.uptime + self.settings.delivery_timeout.max(WATCH_MIN);
+        self.set_timer(id, Timer::Delivery);
+    }
+
+    /// Another client asks for the answer of a delivered transaction, which can still turn out undelivered to the first.
+    /// From now on it is delivered if either of them has it: the one that asks again may well be the first one, on a new
+    /// connection, and what it is given now must not be reversed when the old connection is found dead.
+    pub(super) fn give_again(&mut self, now: Now, client: ClientTag, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let Phase::Delivered(bytes, class) = &transaction.phase else { return };
+        let outcome = Outcome::Answered { bytes: bytes.clone(), class: *class };
+        transaction.holders += 1;
+        transaction.given_until = now.uptime + self.settings.queue_timeout;
+        self.actions.push_back(Action::Accepted { id, client });
+        self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
+        self.watch_delivery(now, id);
+    }
+
+    /// The time in which it could turn out undelivered is over.
+    pub(super) fn delivery_stands(&mut self, now: Now, id: TxId) {
+        match self.transactions.get(id) {
+            Some(transaction) if transaction.given_until > now.uptime => self.watch_delivery(now, id),
+            _ => self.acknowledged(now, id),
         }
     }
 
@@ -93,6 +134,10 @@ impl Mux {
         match &transaction.phase {
             Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
             Phase::Delivered(..) => {
+                transaction.holders = transaction.holders.saturating_sub(1);
+                if transaction.holders > 0 {
+                    return;
+                }
                 self.uncount_end(FinalState::Delivered);
                 self.records.reopened(id, id);
                 self.make_good(now, id, Doubt::Undelivered);

@@ -28,6 +28,14 @@ pub enum Event {
         /// Whether and how it is remembered for those who ask later.
         record: Option<Record>,
     },
+    /// A client asks again for what it has submitted with a [`Record`] before: as [`Event::Submit`] with that record, but
+    /// what is not known is refused ([`Failure::Expired`](super::Failure::Expired)) and counted nowhere.
+    Recall {
+        /// Who waits.
+        client: ClientTag,
+        /// Under which key, and for what.
+        record: Record,
+    },
     /// The client of this transaction is gone (connection failed before a reply was handed to it).
     ClientGone {
         /// The transaction.

@@ -32,6 +32,8 @@ pub(super) struct Tombstone {
     pub(super) id: TxId,
     pub(super) key: KeyIndex,
     pub(super) mti: Mti,
+    /// What it brought to the secured amount of the statistics and was not taken back.
+    pub(super) secured: i64,
     /// The state under which it was counted.
     pub(super) state: FinalState,
     pub(super) until: Duration,
@@ -44,8 +46,9 @@ pub(super) enum TombKind {
     Settled(Option<(Bytes, RequestClass)>),
     /// There was no answer and nothing is owed: an answer is late, and that is all.
     Unanswered,
-    /// The host said no, or that it does not know: a later approval has to be made good.
-    Unsettled(Box<Request>),
+    /// The host said no, or that it does not know: a later approval has to be made good. With the answer, for a client's
+    /// repeat, while there is room for it.
+    Unsettled(Box<Request>, Option<(Bytes, RequestClass)>),
     /// Its reversal ended (accepted, or finally not found): a later approval wants one more repeat.
     Reversed(Box<(Request, Owed)>),
 }
@@ -71,7 +74,7 @@ pub(super) struct Keys {
     mattering: Ring,
     tombs_max: usize,
     next_serial: u64,
-    /// Settled tombstones that may hold an answer, oldest first.
+    /// Tombstones that may hold an answer, oldest first.
     answers: VecDeque<u64>,
 }
 
@@ -93,6 +96,11 @@ impl Ring {
 
     fn get(&self, serial: u64) -> Option<&Tombstone> {
         self.queue[self.position(serial)?].1.as_ref()
+    }
+
+    fn get_mut(&mut self, serial: u64) -> Option<&mut Tombstone> {
+        let position = self.position(serial)?;
+        self.queue[position].1.as_mut()
     }
 
     fn take(&mut self, serial: u64) -> Option<Tombstone> {
@@ -198,21 +206,26 @@ impl Keys {
     }
 
     /// Remembers how `id` ended.
-    pub(super) fn bury(&mut self, tomb: Tombstone) {
+    pub(super) fn bury(&mut self, mut tomb: Tombstone) {
         let index = tomb.key;
         // A settled predecessor with the same key tells nothing that this one does not.
         let older = self.get(index).and_then(|slot| slot.tombs.last().copied());
         if let Some(older) = older.filter(|serial| self.harmless.get(*serial).is_some()) {
-            self.exhume(older);
+            let older = self.exhume(older);
+            if tomb.mti.is_reversal() {
+                // It stands for the sale as well, which it may not have undone.
+                tomb.secured += older.map_or(0, |older| older.secured);
+            }
         }
         if self.count() >= self.tombs_max
             && let Some((oldest, _)) = self.harmless.front()
+            && let Some(forgotten) = self.exhume(oldest)
         {
-            self.exhume(oldest);
+            self.forget_if_unused(forgotten.key);
         }
         self.next_serial += 1;
         let serial = self.next_serial;
-        let has_answer = matches!(tomb.kind, TombKind::Settled(Some(_)));
+        let has_answer = matches!(tomb.kind, TombKind::Settled(Some(_)) | TombKind::Unsettled(_, Some(_)));
         match tomb.kind.is_harmless() {
             true => self.harmless.push(serial, tomb),
             false => self.mattering.push(serial, tomb),
@@ -230,10 +243,10 @@ impl Keys {
         self.answers.push_back(serial);
         if self.answers.len() > ANSWERS_MAX
             && let Some(oldest) = self.answers.pop_front()
-            && let Some(position) = self.harmless.position(oldest)
-            && let Some(tomb) = &mut self.harmless.queue[position].1
+            && let Some(tomb) = self.harmless.get_mut(oldest).or_else(|| self.mattering.get_mut(oldest))
+            && let TombKind::Settled(answer) | TombKind::Unsettled(_, answer) = &mut tomb.kind
         {
-            tomb.kind = TombKind::Settled(None);
+            *answer = None;
         }
     }
 
@@ -252,6 +265,29 @@ impl Keys {
         serials.iter().rev().filter_map(|serial| {
             self.harmless.get(*serial).or_else(|| self.mattering.get(*serial)).map(|tomb| (*serial, tomb))
         })
+    }
+
+    /// Takes back what ended transactions of a key and of these kinds had brought to the secured amount; `None`: there is
+    /// none of them.
+    pub(super) fn take_secured(&mut self, index: KeyIndex, kinds: impl Fn(Mti) -> bool) -> Option<i64> {
+        let serials = self.get(index).map(|slot| slot.tombs.clone())?;
+        let mut found = None;
+        for serial in serials {
+            let tomb = match self.harmless.get_mut(serial) {
+                Some(tomb) => Some(tomb),
+                None => self.mattering.get_mut(serial),
+            };
+            if let Some(tomb) = tomb.filter(|tomb| kinds(tomb.mti)) {
+                *found.get_or_insert(0) += std::mem::take(&mut tomb.secured);
+            }
+        }
+        found
+    }
+
+    /// Forgets what ended transactions had brought to the secured amount.
+    pub(super) fn forget_secured(&mut self) {
+        let rings = self.harmless.queue.iter_mut().chain(self.mattering.queue.iter_mut());
+        rings.filter_map(|(_, tomb)| tomb.as_mut()).for_each(|tomb| tomb.secured = 0);
     }
 
     /// When the next tombstone ends.
@@ -281,5 +317,25 @@ impl Keys {
     /// Whether every tombstone there is room for is one that must not be forgotten.
     pub(super) fn is_full(&self) -> bool {
         self.mattering.len >= self.tombs_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tombstone_that_makes_way_takes_its_key_with_it() {
+        let mut keys = Keys::new(2);
+        for n in 0..100u64 {
+            let key = keys.enter(&MatchKey(n.to_be_bytes().as_slice().into()));
+            let (id, until) = (TxId(n), Duration::from_secs(600));
+            let (state, kind) = (FinalState::Delivered, TombKind::Settled(None));
+            keys.bury(Tombstone { id, key, mti: Mti::new(0x0200), state, until, kind, secured: 0 });
+            keys.leave(key, id);
+        }
+        assert_eq!(keys.count(), 2);
+        assert_eq!(keys.by_key.len(), 2);
+        assert!(keys.slots.len() <= 4, "{} places for two keys", keys.slots.len());
     }
 }

@@ -1,6 +1,6 @@
 //! Whose answer is it?
 
-use super::action::{Doubt, Fact, FinalState, JournalOp, Unmatched};
+use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatched};
 use super::core::Mux;
 use super::event::TxId;
 use super::keys::{KeyIndex, TombKind, Tombstone};
@@ -22,6 +22,7 @@ impl Mux {
                 Some(Phase::Owed(_)) => self.owed_answered(now, id, answer),
                 _ => self.answered(now, id, answer),
             },
+            Found::Late(id) => self.late(now, id, answer),
             Found::Several => self.unmatched(answer, Unmatched::Ambiguous),
             Found::None(why) => {
                 if !self.came_late(now, index, answer) && !self.came_after_the_end(now, index, answer) {
@@ -54,29 +55,43 @@ impl Mux {
             }
         }
         let mut why = Unmatched::UnknownKey;
-        let mut best: Option<(u32, TxId)> = None;
+        let mut best: Option<(u32, Candidate)> = None;
         let mut tie = false;
         for id in live {
             let Some(transaction) = self.transactions.get(id) else { continue };
-            match self.judge(transaction, answer) {
-                Ok(()) => {
-                    let score = answer.score(transaction.request.message());
-                    tie = best.is_some_and(|(other, _)| other == score);
-                    if best.is_none_or(|(other, _)| score >= other) {
-                        best = Some((score, id));
-                    } else {
-                        tie = false;
-                    }
+            let candidate = match self.judge(transaction, answer) {
+                Ok(()) => Candidate::Waits(id),
+                Err(_) if self.timed_out_with(transaction, answer) => Candidate::IsLate(id),
+                Err(Unmatched::UnknownKey) => continue,
+                Err(reason) => {
+                    why = reason;
+                    continue;
                 }
-                Err(Unmatched::UnknownKey) => {}
-                Err(reason) => why = reason,
+            };
+            let score = answer.score(transaction.request.message());
+            match best {
+                Some((other, _)) if score < other => {}
+                Some((other, Candidate::IsLate(_))) if score == other && candidate.is_late() => {}
+                Some((other, _)) if score == other => tie = true,
+                _ => (best, tie) = (Some((score, candidate)), false),
             }
         }
         match best {
             Some(_) if tie => Found::Several,
-            Some((_, id)) => Found::One(id),
+            Some((_, Candidate::Waits(id))) => Found::One(id),
+            Some((_, Candidate::IsLate(id))) => Found::Late(id),
             None => Found::None(why),
         }
+    }
+
+    /// Whether this can be the answer to a sale that has timed out beside others with its key (with the terminals' lock
+    /// off), and was never answered: it competes with them, or they would get what is not theirs.
+    fn timed_out_with(&self, transaction: &Transaction, answer: &Answer) -> bool {
+        let Phase::Owed(owed) = &transaction.phase else { return false };
+        transaction.make_good() == MakeGood::Reverse
+            && owed.state != OwedState::Parked
+            && !owed.approved
+            && transaction.is_answered_by(answer, &self.settings.echoed)
     }
 
     /// Whether `transaction` awaits just this answer.
@@ -125,12 +140,16 @@ impl Mux {
         match answer.request_class() {
             // The reversal stands, and can name the host's own reference from now on.
             RequestClass::Approved => {
+                owed.approved = true;
                 if let Some(rrn) = rrn {
                     owed.rrn = Some(rrn.clone());
                     self.journal(|| JournalOp::Learned { id, rrn });
                 }
             }
-            RequestClass::Declined if owed.attempts == 0 && owed.state == OwedState::Waiting => {
+            // A host that has approved as well has a sale in its books, whatever else it says.
+            RequestClass::Declined
+                if owed.attempts == 0 && owed.state == OwedState::Waiting && !owed.approved =>
+            {
                 self.cancel_owed(now, id);
             }
             RequestClass::Declined | RequestClass::InDoubt => {}
@@ -167,6 +186,10 @@ impl Mux {
 
     fn count_late(&mut self, id: TxId, answer: &Answer) {
         self.tally.late += 1;
+        match self.transactions.get_mut(id) {
+            Some(transaction) => transaction.late = true,
+            None => self.records.late(id),
+        }
         if let Some(key) = answer.key().cloned() {
             self.fact(Fact::Late { id, key, class: answer.request_class() });
         }
@@ -185,7 +208,14 @@ impl Mux {
             self.records.reopened(id, id);
         }
         self.approved_after_decline(id, answer);
+        let next = self.transactions.get_mut(id).and_then(|transaction| transaction.next_client.take());
         self.make_good(now, id, Doubt::ApprovedAfterDecline);
+        if let Some(client) = next
+            && let Some(status) = self.status(id)
+        {
+            // It waited for the decline, which is void now; nobody else will tell it anything.
+            self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Known(status) });
+        }
     }
 
     fn approved_after_decline(&mut self, id: TxId, answer: &Answer) {
@@ -225,7 +255,7 @@ impl Mux {
         match &tomb.kind {
             TombKind::Settled(_) => answers_request.then_some(Meaning::Again),
             TombKind::Unanswered => answers_request.then_some(Meaning::Late(tomb.id)),
-            TombKind::Unsettled(request) => {
+            TombKind::Unsettled(request, _) => {
                 let agrees = answers_request && answer.agrees_with(request.message(), echoed);
                 agrees.then_some(if approved { Meaning::ApprovedAfterDecline } else { Meaning::Again })
             }
@@ -246,7 +276,7 @@ impl Mux {
     fn reopen_declined(&mut self, now: Now, serial: u64, answer: &Answer) {
         let Some(tomb) = self.keys.exhume(serial) else { return };
         let (index, state) = (tomb.key, tomb.state);
-        let TombKind::Unsettled(request) = tomb.kind else { return };
+        let TombKind::Unsettled(request, _) = tomb.kind else { return };
         self.uncount_end(state);
         let id = self.reenter(now, tomb.id, request, index);
         self.approved_after_decline(id, answer);
@@ -269,6 +299,7 @@ impl Mux {
         // Its tries begin anew: the host has told that there is something to undo.
         let mut owed = Owed::new(before.what, 1, self.settings.reversal_hold);
         owed.reopened = true;
+        owed.approved = true;
         owed.rrn = rrn.or(before.rrn);
         self.owe(now, id, owed, Doubt::ApprovedAfterReversal);
     }
@@ -313,8 +344,23 @@ fn is_overdue(transaction: &Transaction, now: Now) -> bool {
     matches!(transaction.phase, Phase::InFlight) && transaction.deadline < now.uptime
 }
 
+/// One of several transactions with the key of an answer.
+#[derive(Clone, Copy)]
+enum Candidate {
+    Waits(TxId),
+    IsLate(TxId),
+}
+
+impl Candidate {
+    fn is_late(self) -> bool {
+        matches!(self, Candidate::IsLate(_))
+    }
+}
+
 enum Found {
     One(TxId),
+    /// The answer to a sale whose reversal is open.
+    Late(TxId),
     Several,
     None(Unmatched),
 }

@@ -27,27 +27,36 @@
 //! Who holds what: `arena` the transactions; `terminals` the queue of each TID; `keys` who has which key, and the
 //! tombstones; the lists in `core` what is ready, in flight and due. Inside, `admission` is the way to the link,
 //! `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end.
+//! `statistics`, `outcomes`, `timings` and `census` count and decide nothing.
 //! Nothing that decides an order is the iteration of a hash map.
 
 mod action;
 mod admission;
 mod arena;
+mod census;
 mod core;
 mod delivery;
 mod drain;
 mod event;
 mod keys;
 mod matching;
+mod outcomes;
 mod owed;
 mod records;
 mod settings;
+mod statistics;
 mod tally;
 mod terminals;
+mod timings;
 mod transaction;
 
 pub use self::core::{Mux, View};
 pub use action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome, Transmit, Unmatched};
+pub use census::Census;
 pub use event::{ClientTag, Event, TxId};
+pub use outcomes::{Outcome as CountedOutcome, Outcomes};
 pub use records::{Record, State, Status};
 pub use settings::Settings;
+pub use statistics::{FaultCode, Statistics};
 pub use tally::Tally;
+pub use timings::{BOUNDS_US, Histogram, Timings};

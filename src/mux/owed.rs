@@ -9,9 +9,12 @@ use super::action::{Doubt, Fact, FinalState, JournalOp, Transmit};
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
-use crate::dialect::ReversalClass;
+use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, MakeGood, ReversalImage};
 use crate::time::Now;
+
+/// How often an advice looks whether its key is free.
+const KEY_PAUSE: Duration = Duration::from_secs(1);
 
 impl Mux {
     /// The transaction is in doubt, nobody waits for it any more: whatever its kind wants is done about it.
@@ -35,9 +38,15 @@ impl Mux {
         let Some(what) = what else {
             return self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
         };
+        let answered = match &transaction.phase {
+            Phase::Answered(class) | Phase::Delivered(_, class) => Some(*class),
+            _ => None,
+        };
         // An advice that left once is repeated from now on.
         let attempts = u32::from(matches!(what, Owing::Advice));
-        self.owe(now, id, Owed::new(what, attempts, self.settings.reversal_hold), why);
+        let mut owed = Owed::new(what, attempts, self.settings.reversal_hold);
+        owed.approved = answered == Some(RequestClass::Approved) || why == Doubt::ApprovedAfterDecline;
+        self.owe(now, id, owed, why);
     }
 
     /// No gateway-made reversal is allowed: a person has to look.
@@ -101,17 +110,25 @@ impl Mux {
     pub(super) fn pull_owed(&mut self, now: Now) -> Option<Transmit> {
         while let Some(id) = self.owed_ready.front(&self.transactions) {
             self.unplace(id);
+            if self.waits_for_key(id) {
+                self.set_due(id, Some(now.uptime + KEY_PAUSE));
+                continue;
+            }
             let key = self.key_of(id);
             let timeout = now.uptime + self.settings.reversal_timeout;
             let Some(transaction) = self.transactions.get_mut(id) else { continue };
             let request = &transaction.request;
             let Phase::Owed(owed) = &mut transaction.phase else { continue };
             let repeat = owed.attempts > 0;
-            let bytes = match &owed.what {
-                Owing::Reversal(image) => image.render(now, repeat, owed.rrn.as_deref()),
-                Owing::Advice if repeat => request.as_repeat(),
-                Owing::Advice => request.bytes().clone(),
+            // An advice that has not left yet was counted as a packet when it was taken.
+            let (bytes, packet) = match &owed.what {
+                Owing::Reversal(image) => {
+                    (image.render(now, repeat, owed.rrn.as_deref()), Some(image.mti(repeat)))
+                }
+                Owing::Advice if repeat => (request.as_repeat(), Some(request.mti().repeat())),
+                Owing::Advice => (request.bytes().clone(), None),
             };
+            packet.into_iter().for_each(|mti| self.statistics.packet(mti));
             owed.attempts += 1;
             owed.state = OwedState::InFlight;
             let attempt = owed.attempts;
@@ -131,10 +148,26 @@ impl Mux {
         None
     }
 
+    /// Whether an advice that was never sent has to let another entry with its key be done first.
+    fn waits_for_key(&self, id: TxId) -> bool {
+        let Some(transaction) = self.transactions.get(id) else { return false };
+        let is_new = |owed: &Owed| matches!(owed.what, Owing::Advice) && owed.attempts == 0;
+        let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.live.len() > 1) else {
+            return false;
+        };
+        transaction.owed().is_some_and(is_new)
+            && slot.live.iter().filter(|other| **other != id).any(|other| {
+                let owed = self.transactions.get(*other).and_then(Transaction::owed);
+                // Of two that both wait the older one goes first.
+                owed.is_some_and(|owed| owed.state != OwedState::Parked && (!is_new(owed) || *other < id))
+            })
+    }
+
     /// The host answered it.
     pub(super) fn owed_answered(&mut self, now: Now, id: TxId, answer: &Answer) {
         self.unplace(id);
         self.set_due(id, None);
+        self.note_owed_answer(id, answer);
         let class = answer.reversal_class();
         let Some(key) = self.key_of(id) else { return };
         let Some(transaction) = self.transactions.get_mut(id) else { return };

@@ -36,6 +36,8 @@ pub struct Status {
     pub answer: Option<(Bytes, RequestClass)>,
     /// How often its reversal or advice was sent.
     pub attempts: u32,
+    /// Whether the host has answered after the deadline.
+    pub late: bool,
 }
 
 /// Where a transaction is, for those who ask.
@@ -86,6 +88,8 @@ struct Kept {
     current: TxId,
     /// How it ended; `None` while it is open.
     ended: Option<Status>,
+    /// When its time is over, by its last end.
+    until: Duration,
 }
 
 /// All that is remembered.
@@ -130,7 +134,7 @@ impl Records {
         if let Some(key) = record.key {
             self.by_key.insert(key, id);
         }
-        self.by_id.insert(id, Kept { record, current: id, ended: None });
+        self.by_id.insert(id, Kept { record, current: id, ended: None, until: Duration::ZERO });
         true
     }
 
@@ -139,11 +143,24 @@ impl Records {
         self.by_id.get(&id).map(|kept| (kept.current, kept.ended.as_ref()))
     }
 
+    pub(super) fn find(&self, key: &[u8; 32]) -> Option<TxId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// The host has answered one that has ended.
+    pub(super) fn late(&mut self, id: TxId) {
+        let id = self.renamed.get(&id).copied().unwrap_or(id);
+        if let Some(status) = self.by_id.get_mut(&id).and_then(|kept| kept.ended.as_mut()) {
+            status.late = true;
+        }
+    }
+
     pub(super) fn ended(&mut self, now: Duration, id: TxId, status: Status) {
         let id = self.renamed.get(&id).copied().unwrap_or(id);
         if let Some(kept) = self.by_id.get_mut(&id) {
             kept.ended = Some(status);
-            self.ending.push_back((now + self.ttl, id));
+            kept.until = now + self.ttl;
+            self.ending.push_back((kept.until, id));
         }
     }
 
@@ -171,8 +188,7 @@ impl Records {
             };
             self.ending.pop_front();
             // Opened again meanwhile: its last end counts.
-            let later = self.ending.iter().any(|(other, same)| *same == id && *other >= until);
-            if later || self.by_id.get(&id).is_none_or(|kept| kept.ended.is_none()) {
+            if self.by_id.get(&id).is_none_or(|kept| kept.ended.is_none() || kept.until > until) {
                 continue;
             }
             if let Some(kept) = self.by_id.remove(&id) {

@@ -10,6 +10,7 @@ use super::arena::{Link, Linked};
 use super::event::{ClientTag, TxId};
 use super::keys::KeyIndex;
 use super::records::{State, Status};
+use super::statistics::Noted;
 use super::terminals::TerminalIndex;
 use crate::dialect::RequestClass;
 use crate::iso8583::{FieldNumber, Mti};
@@ -43,11 +44,19 @@ pub(super) struct Transaction {
     pub(super) answer: Option<Bytes>,
     /// Whether it is remembered for those who ask.
     pub(super) recorded: bool,
+    /// The host has answered after the deadline.
+    pub(super) late: bool,
     /// What its client was told instead of an answer.
     pub(super) failure: Option<Failure>,
     /// The same request came again by its idempotency key while its answer was being delivered.
     pub(super) next_client: Option<ClientTag>,
+    /// Clients that were given its answer and have not lost it, once it was delivered to the first.
+    pub(super) holders: u32,
+    /// Until when the last of them may take to say whether it was.
+    pub(super) given_until: Duration,
     pub(super) phase: Phase,
+    /// What the counters need of it.
+    pub(super) noted: Noted,
     pub(super) timer: Timer,
     pub(super) place: Place,
     timer_link: Link,
@@ -106,6 +115,8 @@ pub(super) struct Owed {
     /// How often it was written to a link.
     pub(super) attempts: u32,
     pub(super) state: OwedState,
+    /// Whether the host is known to have approved: no decline that comes later cancels it then.
+    pub(super) approved: bool,
     /// The RRN that a late approval told.
     pub(super) rrn: Option<Bytes>,
     /// How much longer its terminal waits for it; zero: not at all.
@@ -166,9 +177,13 @@ impl Transaction {
             joined: false,
             answer: None,
             recorded: false,
+            late: false,
             failure: None,
             next_client: None,
+            holders: 1,
+            given_until: Duration::ZERO,
             phase,
+            noted: Noted::default(),
             timer: Timer::None,
             place: Place::None,
             timer_link: Link::LOOSE,
@@ -246,7 +261,7 @@ impl Transaction {
                 (state, None, owed.attempts)
             }
         };
-        Status { state, failure: self.failure, answer, attempts }
+        Status { state, failure: self.failure, answer, attempts, late: self.late }
     }
 
     /// The truth about it at its end.
@@ -262,7 +277,7 @@ impl Transaction {
             FinalState::Parked => (State::Parked, None),
             FinalState::Listed => (State::Listed, None),
         };
-        Status { state, failure: self.failure, answer, attempts }
+        Status { state, failure: self.failure, answer, attempts, late: self.late }
     }
 
     /// The MTI of the answer that it awaits from the host right now.
@@ -302,6 +317,7 @@ impl Owed {
             what,
             attempts,
             state: OwedState::Waiting,
+            approved: false,
             rrn: None,
             hold_left,
             hold_until: None,

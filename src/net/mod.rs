@@ -6,6 +6,7 @@
 mod alarm;
 pub mod clock;
 pub mod peer;
+mod rarely;
 pub mod tcp;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use alarm::Alarm;
+pub use rarely::Rarely;
 
 use crate::time::Now;
 

@@ -1,9 +1,11 @@
 //! From a message to a [`Request`], the proof that it may be queued; and from a host's message to an [`Answer`].
 //!
 //! `prepare` has the rules for what clients send, `key` what a response is matched by, `answer` what a host says,
-//! `reversal` what undoes a request, and `reply` the messages that the gateway itself answers with.
+//! `reversal` what undoes a request, `reply` the messages that the gateway itself answers with, and `json` messages as
+//! JSON objects.
 
 mod answer;
+pub mod json;
 mod key;
 mod prepare;
 mod reply;
@@ -15,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use answer::Answer;
 pub use key::{KeyFields, MatchKey, Tid};
-pub use prepare::{Invalid, Violation, prepare, prepare_draft};
+pub use prepare::{Invalid, Rule, Violation, prepare, prepare_draft};
 pub use reply::{echo_reply, refusal};
 pub use reversal::ReversalImage;
 

@@ -1,5 +1,6 @@
 //! The gateway of a process: one upstream, its listeners, and how they end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use slog::{Logger, error, info, o, warn};
@@ -9,10 +10,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ServerError;
 use super::signals::Signals;
+use crate::access::{Gate, Guard, Guarded};
+use crate::admin::{ListenerSource, Sources};
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
-use crate::listener::tcp::{self, Listener};
+use crate::listener::{Figures, http, tcp};
+use crate::mux::Statistics;
 use crate::net::TimeSource;
 use crate::net::tcp::{Acceptor, Dialler};
 use crate::upstream::{Driver, Endpoint, Handle, Parts, Settings, Source};
@@ -27,17 +31,26 @@ pub(super) struct Gateway {
     name: String,
     driver: Driver<TcpStream>,
     handle: Handle,
-    listeners: Vec<(Acceptor, std::sync::Arc<Listener>)>,
+    tcp: Vec<(Guarded<Acceptor>, Arc<tcp::Listener>)>,
+    http: Vec<Http>,
     log: Logger,
 }
+
+/// An HTTP listener whose socket is bound.
+type Http = (Guarded<Acceptor>, Arc<http::Listener>, Arc<http::v1::Api>);
 
 /// A gateway at work.
 pub(super) struct Running {
     name: String,
     driver: JoinHandle<()>,
     handle: Handle,
-    acceptors: Vec<JoinHandle<()>>,
-    listeners: Vec<std::sync::Arc<Listener>>,
+    /// Those of TCP stop at the beginning of a drain, those of HTTP go on to its end: a new request is told.
+    tcp_acceptors: Vec<JoinHandle<()>>,
+    http_acceptors: Vec<JoinHandle<()>>,
+    tcp: Vec<Arc<tcp::Listener>>,
+    http: Vec<Arc<http::Listener>>,
+    /// What metrics tell of them.
+    figures: Vec<ListenerSource>,
     log: Logger,
 }
 
@@ -59,16 +72,22 @@ impl Gateway {
         log: &Logger,
         listening: &mut Vec<String>,
     ) -> Result<Gateway, ServerError> {
-        let mut listeners = Vec::new();
+        let mut tcp = Vec::new();
         for settings in &config.tcp {
             // Before `deliveryTimeout` is over: a peer that has vanished is to be noticed within it.
             let user_timeout = settings.delivery_timeout * 4 / 5;
             let acceptor = bind("listenPort", &settings.host, settings.port, Some(user_timeout)).await?;
             listening.push(format!("{} {}", settings.name, acceptor.local_addr()?));
             let log = log.new(o!("listener" => settings.name.clone()));
-            let listener =
-                Listener::new(settings.clone(), config.dialect.clone(), clock.clone(), log, config.log.mask);
-            listeners.push((acceptor, listener));
+            let listener = tcp::Listener::new(
+                settings.clone(),
+                config.dialect.clone(),
+                clock.clone(),
+                log.clone(),
+                config.log.mask,
+            );
+            let gate = Gate::new(config.allowed.clients.clone());
+            tcp.push((Guarded::new(acceptor, gate, clock.clone(), log), listener));
         }
         // Bytes that the host does not acknowledge are a stalled write as well, only that the kernel has them.
         let stall = Some(upstream.write_stall);
@@ -79,7 +98,9 @@ impl Gateway {
             Endpoint::Listen { host, port } => {
                 let acceptor = bind("upstreamListenPort", host, *port, stall).await?;
                 listening.push(format!("{} {}", upstream.name, acceptor.local_addr()?));
-                Source::Accept(Box::new(acceptor))
+                let log = log.new(o!("upstream" => upstream.name.clone()));
+                let gate = Gate::new(config.allowed.upstream.clone());
+                Source::Accept(Box::new(Guarded::new(acceptor, gate, clock.clone(), log)))
             }
         };
         let journal: Option<Box<dyn Journal>> =
@@ -94,19 +115,82 @@ impl Gateway {
             seed: clock().wall_ms.unsigned_abs() ^ u64::from(std::process::id()) << 32,
         };
         let (driver, handle) = Driver::new(upstream.clone(), parts);
-        Ok(Gateway { name: upstream.name.clone(), driver, handle, listeners, log: log.clone() })
+        let http = bind_http(config, &handle, clock, log, listening).await?;
+        Ok(Gateway { name: upstream.name.clone(), driver, handle, tcp, http, log: log.clone() })
     }
 
     /// Begins to serve.
     pub(super) fn start(self) -> Running {
         let driver = tokio::spawn(self.driver.run());
-        let (mut acceptors, mut listeners) = (Vec::new(), Vec::new());
-        for (acceptor, listener) in self.listeners {
-            acceptors.push(tokio::spawn(tcp::serve(acceptor, listener.clone(), self.handle.clone())));
-            listeners.push(listener);
+        let mut running = Running {
+            name: self.name,
+            driver,
+            handle: self.handle,
+            tcp_acceptors: Vec::new(),
+            http_acceptors: Vec::new(),
+            tcp: Vec::new(),
+            http: Vec::new(),
+            figures: Vec::new(),
+            log: self.log,
+        };
+        for (acceptor, listener) in self.tcp {
+            let (shown, gate) = (listener.clone(), acceptor.gate());
+            running.figures.push(Arc::new(move || with_gate(shown.figures(), &gate)));
+            let serving = tcp::serve(acceptor, listener.clone(), running.handle.clone());
+            running.tcp_acceptors.push(tokio::spawn(serving));
+            running.tcp.push(listener);
         }
-        Running { name: self.name, driver, handle: self.handle, acceptors, listeners, log: self.log }
+        for (acceptor, listener, api) in self.http {
+            let (shown, gate) = (listener.clone(), acceptor.gate());
+            running.figures.push(Arc::new(move || with_gate(shown.figures(), &gate)));
+            let serving = http::serve(acceptor, listener.clone(), http::routes_with(api));
+            running.http_acceptors.push(tokio::spawn(serving));
+            running.http.push(listener);
+        }
+        running
     }
+}
+
+/// With those whom the door turned away for their address.
+fn with_gate(mut figures: Figures, gate: &Gate) -> Figures {
+    figures.rejected.push(("foreign_address", gate.refused()));
+    figures
+}
+
+/// The HTTP listeners, bound.
+async fn bind_http(
+    config: &Config,
+    handle: &Handle,
+    clock: &TimeSource,
+    log: &Logger,
+    listening: &mut Vec<String>,
+) -> Result<Vec<Http>, ServerError> {
+    let mut bound = Vec::new();
+    for settings in &config.http {
+        let user_timeout = settings.delivery_timeout * 4 / 5;
+        let acceptor = bind("listenHttpPort", &settings.host, settings.port, Some(user_timeout)).await?;
+        listening.push(format!("{} {}", settings.name, acceptor.local_addr()?));
+        let log = log.new(o!("listener" => settings.name.clone()));
+        let listener = http::Listener::new(
+            settings.clone(),
+            config.dialect.clone(),
+            handle.clone(),
+            clock.clone(),
+            log.clone(),
+            config.log.mask,
+        );
+        let gate = Gate::new(config.allowed.http.clone());
+        let guard = Guard::new(config.api_keys.clone(), log.clone());
+        let api = http::v1::Api::new(
+            config.dialect.clone(),
+            handle.clone(),
+            clock.clone(),
+            guard,
+            config.api_docs,
+        )?;
+        bound.push((Guarded::new(acceptor, gate, clock.clone(), log), listener, Arc::new(api)));
+    }
+    Ok(bound)
 }
 
 async fn bind(
@@ -132,11 +216,24 @@ impl Running {
     /// HUP.
     pub(super) fn reset(&self) {
         self.handle.forget_causes();
+        self.handle.set_statistics(Statistics::default());
+    }
+
+    /// Lets itself be looked at, and goes on counting where `statistics` stood.
+    pub(super) fn show_in(&self, sources: &mut Sources, statistics: Statistics) {
+        self.handle.set_statistics(statistics);
+        sources.upstreams.push((self.name.clone(), self.handle.clone()));
+        sources.listeners.extend(self.figures.iter().cloned());
     }
 
     /// No new connections, no new requests; what is in flight gets its answer. At once with a second signal.
-    pub(super) async fn stop(self, drain_timeout: Duration, signals: &mut Signals) -> Stopped {
-        for acceptor in &self.acceptors {
+    /// With the last statistics, unless the upstream does not tell them any more.
+    pub(super) async fn stop(
+        self,
+        drain_timeout: Duration,
+        signals: &mut Signals,
+    ) -> (Stopped, Option<Statistics>) {
+        for acceptor in &self.tcp_acceptors {
             acceptor.abort();
         }
         info!(self.log, "draining"; "at_most_s" => drain_timeout.as_secs());
@@ -150,33 +247,42 @@ impl Running {
         }
     }
 
-    async fn drain(&self, drain_timeout: Duration, end: Instant) -> Stopped {
+    async fn drain(&self, drain_timeout: Duration, end: Instant) -> (Stopped, Option<Statistics>) {
         // The driver keeps its own time; the limit here is for one that does not answer.
         let drained = timeout_at(end + LAST_WRITES, self.handle.drain(drain_timeout)).await;
         let Ok(Some(drained)) = drained else {
             error!(self.log, "the upstream did not come to rest"; "upstream" => &self.name);
-            return Stopped::Owing;
+            return (Stopped::Owing, None);
         };
-        for listener in &self.listeners {
-            if timeout_at(end.max(Instant::now() + LAST_WRITES), listener.at_rest()).await.is_err() {
+        for acceptor in &self.http_acceptors {
+            acceptor.abort();
+        }
+        let rest = end.max(Instant::now() + LAST_WRITES);
+        for listener in &self.tcp {
+            if timeout_at(rest, listener.at_rest()).await.is_err() {
                 warn!(self.log, "clients cut off"; "connections" => listener.connections());
             }
         }
-        if drained.owed == 0 || drained.durable { Stopped::AtRest } else { Stopped::Owing }
+        for listener in &self.http {
+            if timeout_at(rest, listener.at_rest()).await.is_err() {
+                warn!(self.log, "HTTP clients cut off"; "connections" => listener.connections());
+            }
+        }
+        let owing = drained.owed > 0 && !drained.durable;
+        (if owing { Stopped::Owing } else { Stopped::AtRest }, Some(drained.statistics))
     }
 
     /// What is given up by stopping now.
-    async fn last_look(&self) -> Stopped {
-        let tally =
-            timeout(LAST_LOOK, self.handle.snapshot()).await.ok().flatten().map(|snapshot| snapshot.tally);
-        match tally {
-            Some(tally) if tally.open == 0 => Stopped::AtRest,
-            Some(tally) => {
-                error!(self.log, "stopped with transactions open and no journal";
-                    "in_flight" => tally.in_flight, "owed" => tally.owed, "open" => tally.open);
-                Stopped::Owing
-            }
-            None => Stopped::Owing,
+    async fn last_look(&self) -> (Stopped, Option<Statistics>) {
+        let Some(snapshot) = timeout(LAST_LOOK, self.handle.snapshot()).await.ok().flatten() else {
+            return (Stopped::Owing, None);
+        };
+        let tally = snapshot.tally;
+        if tally.open == 0 {
+            return (Stopped::AtRest, Some(snapshot.statistics));
         }
+        error!(self.log, "stopped with transactions open and no journal";
+            "in_flight" => tally.in_flight, "owed" => tally.owed, "open" => tally.open);
+        (Stopped::Owing, Some(snapshot.statistics))
     }
 }

@@ -39,6 +39,7 @@ pub fn settings(faults: Faults) -> Settings {
         unlimited: false,
         magic: true,
         ledger: None,
+        allowed: Default::default(),
         faults,
         seed: 42,
     }

@@ -6,6 +6,8 @@
 mod audit;
 mod faults;
 mod host;
+#[path = "../support/isoload.rs"]
+mod isoload;
 mod load;
 mod process;
 mod recorded;

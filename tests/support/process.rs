@@ -1,5 +1,5 @@
 //! The binary as a process of its own, a host and clients on real sockets.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)] // helpers of tests are tests
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -321,6 +321,12 @@ impl Scene {
             }
         }
         assert!(self.tally().adds_up(), "{:?}", self.tally());
+        let (tally, ended) = (self.tally(), self.mux.outcomes().balance());
+        assert_eq!(
+            tally.received + tally.recovered,
+            ended + tally.open,
+            "the books by kind agree: {tally:?}"
+        );
     }
 }
 

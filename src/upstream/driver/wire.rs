@@ -3,16 +3,14 @@
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use slog::{Drain, trace};
+use slog::Drain;
 
 use super::super::incoming::{self, Incoming};
 use super::super::link::LinkEvent;
 use super::super::report::Down;
 use super::{Driver, Settings};
-use crate::dialect::pretty::{self, Remarks};
 use crate::framing::Frame;
-use crate::iso8583::Message;
-use crate::mux::{Event, Transmit};
+use crate::mux::Event;
 use crate::net::Stream;
 use crate::rules;
 use crate::time::Now;
@@ -93,6 +91,7 @@ impl<S: Stream> Driver<S> {
             None => {}
             Some(Incoming::Answer(answer)) => {
                 let shown = self.log.is_trace_enabled().then(|| answer.message().clone());
+                self.report.take_about();
                 self.mux.handle(now, Event::Received(answer));
                 if let Some(message) = shown
                     && self.carry_out() == 0
@@ -204,37 +203,21 @@ impl<S: Stream> Driver<S> {
         self.carry_out();
     }
 
-    /// Ends a link that takes no bytes, or on which nothing has happened for `idle_timeout`.
-    pub(super) fn check_link(&mut self, now: Now) {
+    /// Ends a link that takes no bytes, or on which nothing has happened for `idle_timeout`. `true`: it did, and the next
+    /// one has to be begun: nothing else would wake the driver for it.
+    pub(super) fn check_link(&mut self, now: Now) -> bool {
         if self.stalled.is_some_and(|since| since + self.settings.write_stall <= now.uptime) {
-            return self.lose_link(Down::Stalled, now);
+            self.lose_link(Down::Stalled, now);
+            return true;
         }
-        let Some(idle_timeout) = self.settings.idle_timeout else { return };
+        let Some(idle_timeout) = self.settings.idle_timeout else { return false };
         if self.link.is_up() && self.active + idle_timeout <= now.uptime {
             self.active = now.uptime;
             if self.mux.tally().in_flight == 0 {
                 self.lose_link(Down::Idle, now);
+                return true;
             }
         }
-    }
-
-    /// At `vv`: what the host sent and no client gets.
-    fn dump_incoming(&self, message: &Message) {
-        let remarks = Remarks { auto_reversal: message.mti().is_reversal(), ..Remarks::default() };
-        trace!(self.log, "{}", pretty::dump(&self.dialect, message, "ISO host", self.mask, remarks));
-    }
-
-    /// At `vv`: what the host gets and no client sent.
-    fn dump_transmit(&mut self, transmit: &Transmit) {
-        self.carry_out();
-        let is_ours = transmit.id.is_none() || self.report.last_reversal() == transmit.id;
-        if is_ours && let Ok(lenient) = Message::parse_lenient(&self.dialect.schema, transmit.bytes.clone()) {
-            let remarks = Remarks { auto_reversal: true, ..Remarks::default() };
-            trace!(
-                self.log,
-                "{}",
-                pretty::dump(&self.dialect, &lenient.message, "SocketQueue to ISO host", self.mask, remarks)
-            );
-        }
+        false
     }
 }

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::iso8583::Message;
 use crate::mux::TxId;
 use crate::upstream::Slot;
 
@@ -13,45 +11,47 @@ use crate::upstream::Slot;
 pub(super) const OPEN_MAX: usize = 256;
 
 /// One open transaction, as its session knows it.
-pub(super) struct Open {
-    /// Header bytes of the request that the reply gives back.
-    pub(super) envelope: Bytes,
+pub(super) struct Open<T> {
+    /// What the listener keeps of the request.
+    pub(super) kept: T,
     /// When the core gives up on it (uptime).
     pub(super) deadline: Duration,
     /// Whether an undelivered approval is to be made good.
     pub(super) reversible: bool,
-    /// The request, kept where a refusal is to be made from it.
-    pub(super) request: Option<Box<Message>>,
     /// The answer that is being written.
     pub(super) answered: Option<TxId>,
 }
 
 /// Open transactions by slot; the lowest numbers are used again first.
-#[derive(Default)]
-pub(super) struct Slots {
-    slots: SmallVec<[Place; 1]>,
+pub(super) struct Slots<T> {
+    slots: SmallVec<[Place<T>; 1]>,
     free: SmallVec<[Slot; 4]>,
     open: usize,
 }
 
-#[derive(Default)]
-struct Place {
-    open: Option<Open>,
+struct Place<T> {
+    open: Option<Open<T>>,
     /// Whose answer was confirmed here last. A failure for it that was on its way meanwhile is about nothing any more.
     confirmed: Option<TxId>,
 }
 
 /// What a notice about a slot is about.
-pub(super) enum Concerns<'a> {
+pub(super) enum Concerns<'a, T> {
     /// The transaction that waits there.
-    Waiting(&'a mut Open),
+    Waiting(&'a mut Open<T>),
     /// The answer that is being written there.
     Writing,
     /// One that is over.
     Past,
 }
 
-impl Slots {
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots { slots: SmallVec::new(), free: SmallVec::new(), open: 0 }
+    }
+}
+
+impl<T> Slots<T> {
     /// How many are open.
     pub(super) fn open(&self) -> usize {
         self.open
@@ -63,7 +63,7 @@ impl Slots {
     }
 
     /// Opens one. Only while [`Slots::has_room`].
-    pub(super) fn insert(&mut self, open: Open) -> Slot {
+    pub(super) fn insert(&mut self, open: Open<T>) -> Slot {
         debug_assert!(self.has_room(), "more transactions open than a session may have");
         self.open += 1;
         if let Some(slot) = self.free.pop() {
@@ -74,10 +74,16 @@ impl Slots {
         (self.slots.len() - 1) as Slot
     }
 
-    /// What a notice about transaction `id` in `slot` is about.
-    pub(super) fn concerns(&mut self, slot: Slot, id: Option<TxId>) -> Concerns<'_> {
+    /// The one that is open in `slot`.
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Open<T>> {
+        self.slots.get_mut(usize::from(slot))?.open.as_mut()
+    }
+
+    /// What a notice about transaction `id` in `slot` is about. `is_answer`: it brings an answer, which comes for a
+    /// transaction confirmed there before only when the client has repeated it.
+    pub(super) fn concerns(&mut self, slot: Slot, id: Option<TxId>, is_answer: bool) -> Concerns<'_, T> {
         let Some(place) = self.slots.get_mut(usize::from(slot)) else { return Concerns::Past };
-        if id.is_some() && place.confirmed == id {
+        if !is_answer && id.is_some() && place.confirmed == id {
             return Concerns::Past;
         }
         match place.open.as_mut().map(|open| (open.answered, open)) {
@@ -88,7 +94,7 @@ impl Slots {
     }
 
     /// Closes one. `confirmed`: its answer was confirmed.
-    pub(super) fn remove(&mut self, slot: Slot, confirmed: Option<TxId>) -> Option<Open> {
+    pub(super) fn remove(&mut self, slot: Slot, confirmed: Option<TxId>) -> Option<Open<T>> {
         let place = self.slots.get_mut(usize::from(slot))?;
         let open = place.open.take()?;
         place.confirmed = confirmed.or(place.confirmed);
@@ -102,14 +108,8 @@ impl Slots {
 mod tests {
     use super::*;
 
-    fn open() -> Open {
-        Open {
-            envelope: Bytes::new(),
-            deadline: Duration::ZERO,
-            reversible: false,
-            request: None,
-            answered: None,
-        }
+    fn open() -> Open<()> {
+        Open { kept: (), deadline: Duration::ZERO, reversible: false, answered: None }
     }
 
     #[test]
@@ -130,15 +130,19 @@ mod tests {
     fn a_failure_for_an_answer_that_was_confirmed_does_not_hit_the_next_transaction_in_its_slot() {
         let mut slots = Slots::default();
         let slot = slots.insert(open());
-        let Concerns::Waiting(waiting) = slots.concerns(slot, Some(TxId(1))) else { panic!("it waits") };
+        let Concerns::Waiting(waiting) = slots.concerns(slot, Some(TxId(1)), false) else {
+            panic!("it waits")
+        };
         waiting.answered = Some(TxId(1));
-        assert!(matches!(slots.concerns(slot, Some(TxId(1))), Concerns::Writing));
-        assert!(matches!(slots.concerns(slot, Some(TxId(9))), Concerns::Past));
+        assert!(matches!(slots.concerns(slot, Some(TxId(1)), false), Concerns::Writing));
+        assert!(matches!(slots.concerns(slot, Some(TxId(9)), false), Concerns::Past));
         slots.remove(slot, Some(TxId(1)));
         assert_eq!(slots.insert(open()), slot);
-        assert!(matches!(slots.concerns(slot, Some(TxId(1))), Concerns::Past));
-        assert!(matches!(slots.concerns(slot, Some(TxId(2))), Concerns::Waiting(_)));
-        assert!(matches!(slots.concerns(slot, None), Concerns::Waiting(_)));
-        assert!(matches!(slots.concerns(200, None), Concerns::Past));
+        assert!(matches!(slots.concerns(slot, Some(TxId(1)), false), Concerns::Past));
+        // Its answer once more is one: the client has repeated it.
+        assert!(matches!(slots.concerns(slot, Some(TxId(1)), true), Concerns::Waiting(_)));
+        assert!(matches!(slots.concerns(slot, Some(TxId(2)), false), Concerns::Waiting(_)));
+        assert!(matches!(slots.concerns(slot, None, false), Concerns::Waiting(_)));
+        assert!(matches!(slots.concerns(200, None, false), Concerns::Past));
     }
 }
