@@ -66,7 +66,11 @@ impl Mux {
             self.timings.added.record(there + now.uptime.saturating_sub(transaction.noted.answered_at));
         }
         transaction.client = None;
-        if let Some(next) = transaction.next_client.take() {
+        let next = transaction.next_client.take();
+        let can_fail = transaction.make_good() == MakeGood::Reverse
+            && !transaction.joined
+            && class != RequestClass::Declined;
+        if let Some(next) = next.filter(|_| !can_fail) {
             let bytes = transaction.answer.clone().unwrap_or_default();
             let outcome = Outcome::Answered { bytes, class };
             self.actions.push_back(Action::Reply { id: None, client: next, outcome });
@@ -87,6 +91,10 @@ impl Mux {
         self.free_terminal(now, id);
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.terminal = None;
+        }
+        if let Some(next) = next {
+            // It asked again meanwhile. What it is given must not be reversed when the first one turns out not to have it.
+            self.give_again(now, next, id);
         }
     }
 
