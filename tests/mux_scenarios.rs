@@ -586,17 +586,6 @@ fn an_answer_that_does_not_fit_is_nobodys() {
 }
 
 #[test]
-fn with_keys_that_lack_the_terminal_an_answer_for_another_terminal_is_not_its_answer() {
-    use socketqueue::iso8583::field;
-    let mut s = scene_with(|set| set.key_fields = socketqueue::rules::KeyFields(vec![field::STAN]));
-    s.sale('A', 1, 7).facts();
-    s.answer_with("0200", 1, 7, "000", &[(41, "00000002")]);
-    assert_eq!(s.told(), NOTHING);
-    s.answer("0200", 1, 7, "000");
-    assert_eq!(s.told(), ["A: 0210 000"]);
-}
-
-#[test]
 fn an_unmatched_answer_names_the_nearest_pending_key() {
     let mut s = scene();
     s.sale('A', 1, 7).sale('B', 22_222_222, 999_999).facts();
@@ -1070,16 +1059,6 @@ fn the_status_tells_that_an_answer_came_late_before_and_after_the_end() {
     assert!(!late(&s));
     s.answer("0200", 1, 7, "116");
     assert!(late(&s), "it was reversed");
-}
-
-#[test]
-fn who_asked_again_and_has_the_answer_keeps_it_when_the_first_turns_out_not_to_have_it() {
-    let mut s = scene();
-    s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").told();
-    s.keyed_sale('B', 1, 7, 9, 1).delivered('A');
-    assert_eq!(s.told(), ["B: 0210 000"]);
-    s.delivered('B').delivery_failed('A').at(100.0);
-    assert_eq!(s.host_got(), ["0200 1/7"], "one of them has it");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
 use super::transaction::{Phase, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
-use crate::rules::{Answer, MakeGood};
+use crate::rules::{Answer, AnswerRecord, MakeGood};
 use crate::time::Now;
 
 /// Shortest watch over a delivery, so that one renewed at its end cannot be due at once.
@@ -21,7 +21,7 @@ impl Mux {
         self.unplace(id);
         self.note_answer(now, id, answer);
         let class = answer.request_class();
-        self.journal(|| JournalOp::Answered { id, class });
+        self.journal(|| JournalOp::Answered { id, class, answer: Box::new(AnswerRecord::of(answer)) });
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let bytes = answer.message().raw().clone();
         transaction.phase = Phase::Answered(class);
@@ -66,11 +66,7 @@ impl Mux {
             self.timings.added.record(there + now.uptime.saturating_sub(transaction.noted.answered_at));
         }
         transaction.client = None;
-        let next = transaction.next_client.take();
-        let can_fail = transaction.make_good() == MakeGood::Reverse
-            && !transaction.joined
-            && class != RequestClass::Declined;
-        if let Some(next) = next.filter(|_| !can_fail) {
+        if let Some(next) = transaction.next_client.take() {
             let bytes = transaction.answer.clone().unwrap_or_default();
             let outcome = Outcome::Answered { bytes, class };
             self.actions.push_back(Action::Reply { id: None, client: next, outcome });
@@ -91,10 +87,6 @@ impl Mux {
         self.free_terminal(now, id);
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.terminal = None;
-        }
-        if let Some(next) = next {
-            // It asked again meanwhile. What it is given must not be reversed when the first one turns out not to have it.
-            self.give_again(now, next, id);
         }
     }
 

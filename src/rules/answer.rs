@@ -58,14 +58,12 @@ impl Answer {
         self.reversal_class
     }
 
-    /// Whether the elements of `echoed` agree with the request's, where both have them; and the terminal (DE 41), which
-    /// the key need not have.
+    /// Whether the elements of `echoed` agree with the request's, where both have them.
     pub fn agrees_with(&self, request: &Message, echoed: &[FieldNumber]) -> bool {
-        let agree = |n: FieldNumber| match (self.message.value(n), request.value(n)) {
+        echoed.iter().all(|n| match (self.message.value(*n), request.value(*n)) {
             (Some(answered), Some(asked)) => answered == asked,
             _ => true,
-        };
-        agree(field::TID) && echoed.iter().all(|n| agree(*n))
+        })
     }
 
     /// SocketQueue's score: +10 if its MTI answers the request's, +1 for the same DE 4, +5 if its DE 2 is the
