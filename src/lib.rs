@@ -2,10 +2,8 @@
 //!
 //! Pure rooms (bytes and values in, values out; no tokio, no slog, no clock, no lock, no randomness):
 //! [`time`], [`iso8583`], [`dialect`], [`rules`], [`framing`], [`mux`].
-//! Around them the shell: [`net`], [`access`], [`journal`], [`upstream`], [`listener`], [`admin`], [`bank`], [`testclients`], [`log`], [`output`], [`pidfile`], [`config`], [`cli`], [`server`].
+//! Around them the shell: [`net`], [`journal`], [`upstream`], [`listener`], [`bank`], [`testclients`], [`log`], [`output`], [`pidfile`], [`config`], [`cli`], [`server`].
 
-pub mod access;
-pub mod admin;
 pub mod bank;
 pub mod cli;
 pub mod config;

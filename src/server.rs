@@ -6,28 +6,22 @@
 mod beside;
 mod gateway;
 mod limits;
-mod observers;
-mod restart;
 mod signals;
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use slog::{Logger, error, info, warn};
+use slog::{info, warn};
 
-use crate::admin::Sources;
-use crate::admin::dump::{self, DumpError};
 use crate::config::Config;
 use crate::log::{self, Logging};
-use crate::mux::Statistics;
 use crate::net::TimeSource;
 use crate::net::clock::Clock;
 use crate::output;
 use crate::pidfile::{PidFile, PidFileError};
 use beside::Beside;
 use gateway::Gateway;
-use observers::Observers;
 use signals::{Signal, Signals};
 
 /// Why a process did not start, or what it could not go on without.
@@ -56,15 +50,9 @@ pub enum ServerError {
     /// Runtime, thread, signals, or standard output.
     #[error("cannot start: {0}")]
     Shell(#[from] io::Error),
-    /// The bank, the test clients or the admin server ended.
+    /// The bank or the test clients ended.
     #[error("{0}")]
     Beside(String),
-    /// `statDumpFile`.
-    #[error(transparent)]
-    Dump(#[from] DumpError),
-    /// The journal cannot be used.
-    #[error(transparent)]
-    Journal(#[from] crate::journal::JournalError),
     /// The task of an upstream panicked; what it knew is lost.
     #[error("the upstream {0} failed")]
     Driver(String),
@@ -118,32 +106,16 @@ async fn serve(config: Config, logging: &Logging, clock: TimeSource) -> Result<E
     for notice in &config.notices {
         warn!(log, "{}", notice);
     }
-    let restored = config.admin.dump_file.as_deref().map(dump::read).transpose()?.unwrap_or_default();
     let mut listening = Vec::new();
     let beside = Beside::bind(&config, &clock, log, &mut listening)?;
     let gateway = match &config.upstream {
         Some(upstream) => Some(Gateway::bind(upstream, &config, &clock, log, &mut listening).await?),
         None => None,
     };
-    let observers = Observers::bind(&config, &mut listening)?;
     output::say(&listening.iter().map(|line| format!("listening {line}\n")).collect::<String>());
     info!(log, "started"; "pid" => std::process::id());
     let mut beside = beside.start();
     let mut gateway = gateway.map(Gateway::start);
-    let mut sources = Sources {
-        upstreams: Vec::new(),
-        listeners: Vec::new(),
-        log: logging.levels(),
-        started_ms: clock().wall_ms,
-        clock,
-        idle: Statistics::default(),
-    };
-    match &gateway {
-        Some(gateway) => gateway.show_in(&mut sources, restored),
-        None => sources.idle = restored,
-    }
-    let idle = sources.idle.clone();
-    let mut observers = observers.start(sources, log);
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -161,37 +133,18 @@ async fn serve(config: Config, logging: &Logging, clock: TimeSource) -> Result<E
             },
             error = ended(&mut gateway) => return Err(error),
             problem = beside.ended() => return Err(ServerError::Beside(problem)),
-            problem = observers.ended() => return Err(ServerError::Beside(problem)),
         }
     }
-    let (stopped, statistics) = match gateway {
+    let stopped = match gateway {
         Some(gateway) => gateway.stop(config.drain_timeout, &mut signals).await,
-        None => (gateway::Stopped::AtRest, Some(idle)),
+        None => gateway::Stopped::AtRest,
     };
-    observers.stop().await;
     beside.stop().await;
-    let dumped = save(&config, statistics, log);
     info!(log, "quitting");
     Ok(match stopped {
-        gateway::Stopped::AtRest if dumped => ExitCode::SUCCESS,
-        gateway::Stopped::AtRest | gateway::Stopped::Owing => ExitCode::FAILURE,
+        gateway::Stopped::AtRest => ExitCode::SUCCESS,
+        gateway::Stopped::Owing => ExitCode::FAILURE,
     })
-}
-
-/// Dumps the statistics, where that is wanted. `false`: that failed, and was logged.
-fn save(config: &Config, statistics: Option<Statistics>, log: &Logger) -> bool {
-    let Some(path) = &config.admin.dump_file else { return true };
-    let Some(statistics) = statistics else {
-        error!(log, "statistics are not dumped: the upstream does not tell them");
-        return false;
-    };
-    match dump::write(path, &statistics) {
-        Ok(()) => true,
-        Err(error) => {
-            error!(log, "statistics are not dumped"; "reason" => %error);
-            false
-        }
-    }
 }
 
 /// The end of a gateway that should have gone on; never, if there is none.

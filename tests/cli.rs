@@ -111,7 +111,7 @@ fn check_says_what_would_run() {
         "clients on 0.0.0.0:2014, framing none, up to 10000\n",
         "bank on 127.0.0.1:5000, framing bin2\n",
         "note: openWay has no effect, as in SocketQueue: use hostConfig=openWay\n",
-        "HTTP clients on 0.0.0.0:8080, without API keys, up to 10000\n",
+        "note: listenHttpPort is accepted, but not served by this version yet\n",
         "note: queueTimeout is given by flag and in config.json: the flag wins (in SocketQueue the file did)\n",
     ] {
         assert!(out.contains(text), "{text}: {out}");
@@ -225,7 +225,7 @@ fn a_refused_configuration_exits_with_1_and_a_strange_command_line_with_2() {
         (
             vec!["--upstreamHost=h", "--upstreamPort=1"],
             1,
-            "--upstreamHost: has no clients: give listenPort or listenHttpPort too",
+            "--upstreamHost: has no clients: give listenPort too",
         ),
         (vec!["--listenPort=0"], 1, "--listenPort: has no host to send to"),
         (with(&["--upstreamListenPort=0"]), 1, "either we connect to the host"),

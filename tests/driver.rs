@@ -440,7 +440,7 @@ async fn draining_ends_in_time_and_tells_what_is_owed() {
     let begin = Instant::now();
     let drained = world.handle.drain(seconds(20)).await.expect("it drained");
     assert_eq!(begin.elapsed().as_secs(), 20);
-    assert_eq!((drained.owed, drained.durable), (1, false));
+    assert_eq!(drained, socketqueue::upstream::Drained { owed: 1, durable: false });
     assert!(world.logged("in doubt when the gateway stopped"), "{:?}", world.log());
     assert_eq!(client.end().await.len(), 0);
     world.driver.await.unwrap();

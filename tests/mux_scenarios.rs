@@ -8,8 +8,8 @@ mod scene;
 
 use std::time::Duration;
 
-use scene::{Scene, scene, scene_with, scene_without_link};
-use socketqueue::mux::{ClientTag, Doubt, Event, Fact, FinalState, JournalOp, Record, State, Unmatched};
+use scene::{scene, scene_with, scene_without_link};
+use socketqueue::mux::{Doubt, Event, Fact, FinalState, JournalOp, State, Unmatched};
 
 const NOTHING: [&str; 0] = [];
 
@@ -191,30 +191,6 @@ fn an_advice_whose_client_left_stays_in_its_place_and_is_carried_on() {
     s.answer("0220", 1, 2, "000");
     assert_eq!(s.host_got(), ["0200 1/3"]);
     assert_eq!(s.tally().ended[FinalState::AdviceAccepted as usize], 1);
-}
-
-#[test]
-fn an_advice_without_its_client_waits_for_its_key_and_is_not_lost() {
-    let mut s = scene();
-    s.sale('A', 1, 7).send('B', "0220", 1, 7, &[]).gone('B').at(35.0);
-    assert_eq!(s.host_got(), ["0200 1/7", "0400 1/7"]);
-    // The hold is over, the reversal is not: its terminal goes on, its key is still reserved.
-    s.at(96.0).sale('C', 1, 8);
-    let got = s.host_got();
-    assert!(got.contains(&"0200 1/8".to_string()) && !got.contains(&"0220 1/7".to_string()), "{got:?}");
-    s.answer("0400", 1, 7, "000").at(98.0);
-    assert_eq!(s.host_got(), ["0220 1/7"]);
-    s.answer("0220", 1, 7, "000");
-    assert_eq!(s.tally().ended[FinalState::AdviceAccepted as usize], 1);
-}
-
-#[test]
-fn an_advice_without_its_client_is_sent_though_its_intent_could_not_be_journaled() {
-    let mut s = scene_with(|set| set.journaled = true);
-    s.send('A', "0220", 1, 7, &[]).gone('A');
-    let id = s.id('A');
-    s.handle(Event::JournalFailed { id, unknown: false });
-    assert_eq!(s.host_got(), ["0220 1/7"]);
 }
 
 #[test]
@@ -811,16 +787,6 @@ fn a_clients_reversal_joins_the_open_one_and_gets_its_answer() {
 }
 
 #[test]
-fn a_clients_reversal_of_another_sale_with_that_key_does_not_join() {
-    let mut s = scene();
-    s.sale('A', 1, 7).at(35.0).told();
-    s.send('B', "0400", 1, 7, &[(4, "000000002222")]);
-    assert_eq!(s.told(), ["B: KeyReserved"]);
-    s.send('C', "0400", 1, 7, &[]).answer("0400", 1, 7, "000");
-    assert_eq!(s.told(), ["C: 0410 000"], "its own time in DE 12 does not matter");
-}
-
-#[test]
 fn another_advice_with_the_key_of_an_open_one_does_not_join_it() {
     let mut s = scene();
     s.send('A', "0220", 1, 7, &[]).at(35.0).told();
@@ -1024,41 +990,6 @@ fn who_asks_again_while_the_answer_is_being_delivered_gets_it_if_that_fails() {
     s.keyed_sale('B', 1, 7, 9, 1).at(35.0);
     assert_eq!(s.told(), ["A: TooLate", "B: TooLate"]);
     assert_eq!(s.host_got(), ["0200 1/7", "0400 1/7"]);
-}
-
-#[test]
-fn who_recalls_gets_what_holds_and_never_sends_anything() {
-    let mut s = scene();
-    let record = |key: u8, body: u8| Record { key: Some([key; 32]), body: [body; 32] };
-    let recall = |client: char, record| Event::Recall { client: ClientTag(client as u64), record };
-    s.handle(recall('A', record(9, 1)));
-    assert_eq!(s.told(), ["A: Expired"], "nothing is known by this key");
-    s.keyed_sale('B', 1, 7, 9, 1).handle(recall('C', record(9, 2)));
-    assert_eq!(s.told(), ["C: KeyReused"]);
-    s.handle(recall('D', record(9, 1)));
-    assert_eq!(s.told(), ["B: Superseded"], "it has become the client");
-    s.answer("0200", 1, 7, "000");
-    assert_eq!(s.told(), ["D: 0210 000"]);
-    s.delivered('D').handle(recall('E', record(9, 1)));
-    assert_eq!(s.told(), ["E: 0210 000"]);
-    assert_eq!(s.host_got(), ["0200 1/7"]);
-    assert_eq!(s.mux.find(&[9; 32]), Some(s.id('B')));
-    assert_eq!(s.mux.find(&[8; 32]), None);
-}
-
-#[test]
-fn the_status_tells_that_an_answer_came_late_before_and_after_the_end() {
-    let mut s = scene();
-    s.keyed_sale('A', 1, 7, 9, 1).at(35.0);
-    let late = |s: &Scene| s.mux.status(s.id('A')).is_some_and(|status| status.late);
-    assert!(!late(&s));
-    s.answer("0200", 1, 7, "000");
-    assert!(late(&s), "its reversal is open");
-    let mut s = scene();
-    s.keyed_sale('A', 1, 7, 9, 1).at(35.0).answer("0400", 1, 7, "000");
-    assert!(!late(&s));
-    s.answer("0200", 1, 7, "116");
-    assert!(late(&s), "it was reversed");
 }
 
 #[test]

@@ -27,7 +27,6 @@ pub use server::{BankError, Clock, bind, serve};
 
 use std::path::PathBuf;
 
-use crate::access::AllowList;
 use crate::framing::Framing;
 
 /// One bank.
@@ -47,8 +46,6 @@ pub struct Settings {
     pub magic: bool,
     /// `--ledger FILE`.
     pub ledger: Option<PathBuf>,
-    /// From where connections are taken (`bankAllowedIp`).
-    pub allowed: AllowList,
     /// Fault switches.
     pub faults: Faults,
     /// Seed of everything random.
@@ -86,20 +83,4 @@ pub struct Summary {
     pub duplicate_sales: u64,
     /// Repeats of known sales.
     pub sale_repeats: u64,
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Summary { connections, messages, answers, unreadable, booked, declined, lost, reversed, .. } =
-            self;
-        let Summary { reversal_repeats, reversals_not_found, reversal_errors, .. } = self;
-        let Summary { late_originals_refused, duplicate_sales, sale_repeats, .. } = self;
-        write!(
-            f,
-            "connections {connections}, messages {messages}, answers {answers}, unreadable {unreadable}, \
-             booked {booked}, declined {declined}, lost {lost}, reversed {reversed}, \
-             reversal repeats {reversal_repeats}, not found {reversals_not_found}, in error {reversal_errors}, \
-             late originals refused {late_originals_refused}, duplicates {duplicate_sales}, repeats {sale_repeats}"
-        )
-    }
 }

@@ -14,7 +14,6 @@ use super::desk::Desk;
 use super::ledger::Ledger;
 use super::session::{self, Office};
 use super::{Settings, Summary};
-use crate::access::AllowList;
 use crate::dialect::Dialect;
 use crate::time::Now;
 
@@ -88,7 +87,7 @@ pub async fn serve(
     });
     let mut sessions = JoinSet::new();
     tokio::select! {
-        never = accept(&listener, &settings.allowed, &office, &mut sessions) => match never {},
+        never = accept(&listener, &office, &mut sessions) => match never {},
         () = shutdown => {}
         // Without a ledger the sender is gone, and this branch with it.
         Ok(()) = failure => {}
@@ -109,14 +108,12 @@ pub async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    allowed: &AllowList,
     office: &Arc<Office>,
     sessions: &mut JoinSet<()>,
 ) -> std::convert::Infallible {
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((_, peer)) if !allowed.allows(peer.ip()) => continue,
                 Ok((stream, _)) => stream,
                 Err(_) => {
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -10,7 +10,6 @@ use futures::StreamExt;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 
-use crate::access::AllowList;
 use crate::bank::{self, BankError, Faults, Settings, Summary};
 use crate::config::dialects;
 use crate::dialect::Dialect;
@@ -191,7 +190,6 @@ pub fn settings(args: &BankArgs, dialect: &Dialect) -> Result<Settings, BankComm
         unlimited: args.unlimited,
         magic: !args.no_magic,
         ledger: args.ledger.clone(),
-        allowed: AllowList::default(),
         faults: if args.real_life { Faults { delay: args.delay, ..Faults::real_life() } } else { faults },
         seed: args.seed,
     })

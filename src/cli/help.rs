@@ -70,12 +70,6 @@ pub fn command() -> Command {
                 )
                 .disable_help_flag(true),
         )
-        .subcommand(
-            Command::new("apikey")
-                .about("Makes a fresh API key, and the entry of apiKeys that knows it by its hash")
-                .override_usage("socketqueue apikey [ID]")
-                .disable_help_flag(true),
-        )
         .subcommand(super::bank::BankArgs::augment_args(Command::new("bank")))
         .subcommand(
             Command::new("help")

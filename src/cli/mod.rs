@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 done; 1 refused (configuration, port in use, failure); 2 the command line could not be understood.
 
-mod apikey;
 pub mod bank;
 mod check;
 pub mod dialect;
@@ -56,8 +55,6 @@ fn dispatch(args: &[String]) -> ExitCode {
         "run" => run::run(rest),
         "check" => check::run(rest),
         "bank" => with_args(name, rest, |args| finish(bank::run(args))),
-        "apikey" if asks_for_help(rest) => help::show(&args[..1]),
-        "apikey" => apikey::run(rest),
         "dialect" | "sample" if asks_for_help(rest) => help::show(&args[..1]),
         "dialect" => dialect::run(rest),
         "sample" => sample_now(rest),

@@ -9,9 +9,6 @@ use super::problem::Problem;
 /// What is to be said when nothing is to be done: as short as the original's.
 pub const NOTHING_TO_DO: &str = "nothing to do: give upstreamHost and upstreamPort (or upstreamListenPort) with listenPort, or echoServerPort, or testClients";
 
-/// The `journalFile` that is none.
-pub const NO_JOURNAL: &str = "none";
-
 /// Looks at all that was given together and adds what contradicts, or lacks its other half.
 pub fn find(values: &Values, problems: &mut Vec<Problem>) {
     if ![
@@ -67,7 +64,7 @@ fn gateway(values: &Values, problems: &mut Vec<Problem>) {
     let listener = ["listenPort", "listenHttpPort"].into_iter().find(|name| values.has(name));
     match (upstream, listener) {
         (Some(upstream), None) => {
-            problems.push(values.problem(upstream, "has no clients: give listenPort or listenHttpPort too"))
+            problems.push(values.problem(upstream, "has no clients: give listenPort too"))
         }
         (None, Some(listener)) => {
             let text = "has no host to send to: give upstreamHost and upstreamPort, or upstreamListenPort";
@@ -104,12 +101,11 @@ fn sockets(values: &Values, problems: &mut Vec<Problem>) {
     let listen_host = values.text("listenHost");
     let upstream_host = values.text("upstreamListenHost").or_else(|| listen_host.clone());
     let sockets = [
-        ("listenPort", listen_host.clone()),
+        ("listenPort", listen_host),
         ("upstreamListenPort", upstream_host),
         ("echoServerPort", values.text("bankHost")),
         ("listenHttpPort", values.text("listenHttpHost")),
-        ("statServerPort", values.text("statServerHost").or_else(|| listen_host.clone())),
-        ("adminPort", values.text("adminHost")),
+        ("statServerPort", None),
     ];
     for (at, (name, host)) in sockets.iter().enumerate() {
         let Some(port) = values.port(name).filter(|port| *port != 0) else { continue };
@@ -134,10 +130,8 @@ fn share_address(one: Option<&str>, other: Option<&str>) -> bool {
 
 /// Files whose directory is missing: told by `check` too, not only when they are opened.
 fn files(values: &Values, problems: &mut Vec<Problem>) {
-    for name in ["logFile", "pidFile", "statDumpFile", "adminSocket", "journalFile", "journalKeyFile"] {
-        let Some(path) = values.text(name).filter(|path| name != "journalFile" || path != NO_JOURNAL) else {
-            continue;
-        };
+    for name in ["logFile", "pidFile", "statDumpFile"] {
+        let Some(path) = values.text(name) else { continue };
         let path = Path::new(&path);
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {

@@ -3,35 +3,27 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::contradictions::{NO_JOURNAL, least_response_time};
+use super::Config;
+use super::contradictions::least_response_time;
 use super::given::Values;
 use super::param::Status;
 use super::problem::Problem;
 use super::value::Value;
-use super::{Allowed, Config};
-use crate::access::{AllowList, ApiKeys};
 use crate::dialect::Dialect;
 use crate::framing::{Framing, FramingSpecError};
 use crate::iso8583::FieldNumber;
 use crate::iso8583::mask::MaskStyle;
-use crate::journal::OnRestart;
-use crate::journal::options::Secret;
-use crate::journal::seal::KEY_VARIABLE;
 use crate::listener::tcp::OnReject;
 use crate::net::clock::Clock;
 use crate::upstream::Endpoint;
-use crate::{admin, bank, journal, listener, log, mux, rules, testclients, upstream};
+use crate::{bank, listener, log, mux, rules, testclients, upstream};
 
 /// The name of the one upstream of the flat form, in logs and metrics.
 pub const UPSTREAM: &str = "upstream";
 /// The name of the one TCP listener of the flat form, in `listening NAME ADDRESS` and logs.
 pub const CLIENTS: &str = "clients";
-
-/// The name of the one HTTP listener of the flat form.
-pub const HTTP: &str = "http";
 
 /// First pause before dialling again after a failure; doubled until [`BACKOFF_MAX`]. SocketQueue waits 0, 3 or 10 s.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -59,11 +51,6 @@ pub(super) fn notices(values: &Values) -> Vec<String> {
             Status::Active | Status::CommandLine => {}
         }
     }
-    if values.text("journalFile").as_deref() == Some(NO_JOURNAL) {
-        notices.push(
-            "journalFile is none: what is owed to the host is forgotten when the process ends".to_owned(),
-        );
-    }
     if !values.is_on("useHeader") && !values.has("upstreamFraming") {
         let idle = ["headerFormat", "lengthIncludeHeader"].into_iter().filter(|name| values.differs(name));
         notices.extend(idle.map(|name| format!("{name} has no effect with useHeader=false")));
@@ -86,7 +73,6 @@ pub(super) fn build(values: &Values, notices: Vec<String>, problems: &mut Vec<Pr
         (dialect?, client_framing?, upstream_framing?, bank_framing?, mux?);
     zone_ok.then_some(())?;
     Some(Config {
-        journal: journal_options(values),
         upstream: upstream_settings(values, upstream_framing, mux),
         tcp: listener_settings(values, &client_framing).into_iter().collect(),
         bank: bank_settings(values, bank_framing),
@@ -95,25 +81,11 @@ pub(super) fn build(values: &Values, notices: Vec<String>, problems: &mut Vec<Pr
         pid_file: values.text("pidFile").map(PathBuf::from),
         drain_timeout: values.time("drainTimeout").unwrap_or(values.time("queueTimeout")? + DRAIN_MARGIN),
         timezone: values.text("timezone"),
-        http: http_settings(values).into_iter().collect(),
-        admin: admin_settings(values),
-        allowed: Allowed {
-            clients: allowed(values, "allowedIp"),
-            http: allowed(values, "httpAllowedIp"),
-            upstream: allowed(values, "upstreamAllowedIp"),
-            stat: allowed(values, "statAllowedIp"),
-            admin: allowed(values, "adminAllowedIp"),
-        },
-        api_keys: ApiKeys::new(values.api_keys("apiKeys")),
-        api_docs: values.is_on("apiDocs"),
+        http_port: values.port("listenHttpPort"),
+        stat_port: values.port("statServerPort"),
         dialect,
         notices,
     })
-}
-
-/// The networks of one listener: its own, else those of all.
-fn allowed(values: &Values, name: &str) -> AllowList {
-    AllowList::new(values.networks(name).or_else(|| values.networks("allowedIp")).unwrap_or_default())
 }
 
 fn timezone(values: &Values, problems: &mut Vec<Problem>) -> bool {
@@ -196,31 +168,9 @@ fn mux_settings(values: &Values, dialect: &Dialect, problems: &mut Vec<Problem>)
         not_found_settle: values.time("notFoundSettle")?,
         late_window: values.time("lateWindow")?,
         delivery_timeout: values.time("deliveryTimeout")?,
-        records_max: usize::try_from(values.count("idempotencyMax")?).ok()?,
-        idempotency_ttl: values.time("idempotencyTtl")?,
-        journaled: is_journaled(values),
-        on_restart: on_restart(values),
-        reversal_max_age: values.time("reversalMaxAge")?,
-        advice_reply: advice_reply(values, dialect, problems),
+        journaled: false,
         ..defaults
     })
-}
-
-/// The gateway's own answer to advices, if it gives one.
-fn advice_reply(
-    values: &Values,
-    dialect: &Dialect,
-    problems: &mut Vec<Problem>,
-) -> Option<Arc<rules::AdviceReply>> {
-    if values.choice("adviceResponse") != Some("atOnce") {
-        return None;
-    }
-    let reply = rules::AdviceReply::of(dialect);
-    if reply.is_none() {
-        let text = format!("the dialect {} names no code that means 'approved'", dialect.name);
-        problems.push(values.problem("adviceResponse", text));
-    }
-    reply.map(Arc::new)
 }
 
 fn upstream_settings(values: &Values, framing: Framing, mux: mux::Settings) -> Option<upstream::Settings> {
@@ -246,44 +196,6 @@ fn upstream_settings(values: &Values, framing: Framing, mux: mux::Settings) -> O
     })
 }
 
-fn is_journaled(values: &Values) -> bool {
-    let upstream = values.has("upstreamHost") || values.has("upstreamListenPort");
-    upstream && values.text("journalFile").as_deref() != Some(NO_JOURNAL)
-}
-
-fn on_restart(values: &Values) -> OnRestart {
-    match values.choice("onRestart") {
-        Some("list") => OnRestart::List,
-        _ => OnRestart::Reverse,
-    }
-}
-
-/// The journal beside the working directory's others: named by the port of its clients, for which no other process of this
-/// machine can listen at the same time.
-fn journal_options(values: &Values) -> Option<journal::Options> {
-    if !is_journaled(values) {
-        return None;
-    }
-    let port = values.port("listenPort").or_else(|| values.port("listenHttpPort"));
-    let file = values
-        .text("journalFile")
-        .unwrap_or_else(|| format!("socketqueue-{}.journal", port.unwrap_or_default()));
-    Some(journal::Options {
-        durability: match values.choice("durability") {
-            Some("process") => journal::Durability::Process,
-            _ => journal::Durability::Power,
-        },
-        key_file: values.text("journalKeyFile").map(PathBuf::from),
-        key_variable: std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(Secret::new),
-        late_window: values.time("lateWindow")?,
-        keep_records: values.time("keepRecords")?,
-        idempotency_ttl: values.time("idempotencyTtl")?,
-        on_restart: on_restart(values),
-        reversal_max_age: values.time("reversalMaxAge")?,
-        ..journal::Options::new(file)
-    })
-}
-
 fn listener_settings(values: &Values, framing: &Framing) -> Option<listener::tcp::Settings> {
     Some(listener::tcp::Settings {
         name: CLIENTS.to_owned(),
@@ -302,30 +214,6 @@ fn listener_settings(values: &Values, framing: &Framing) -> Option<listener::tcp
     })
 }
 
-fn http_settings(values: &Values) -> Option<listener::http::Settings> {
-    Some(listener::http::Settings {
-        name: HTTP.to_owned(),
-        host: values.text("listenHttpHost")?,
-        port: values.port("listenHttpPort")?,
-        idle_timeout: values.limit("clientTimeout"),
-        request_timeout: values.time("httpTimeout")?,
-        connections_max: usize::try_from(values.count("maxClients")?).ok()?,
-        exact_values: values.is_on("exactValues"),
-        delivery_timeout: values.time("deliveryTimeout")?,
-    })
-}
-
-fn admin_settings(values: &Values) -> admin::Settings {
-    let address = |host: Option<String>, port| Some(admin::Address { host: host?, port: values.port(port)? });
-    let statistics_host = values.text("statServerHost").or_else(|| values.text("listenHost"));
-    admin::Settings {
-        statistics: address(statistics_host, "statServerPort"),
-        dump_file: values.text("statDumpFile").map(PathBuf::from),
-        admin: address(values.text("adminHost"), "adminPort"),
-        socket: values.text("adminSocket").map(PathBuf::from),
-    }
-}
-
 fn bank_settings(values: &Values, framing: Framing) -> Option<bank::Settings> {
     let port = values.port("echoServerPort")?;
     let faults =
@@ -339,7 +227,6 @@ fn bank_settings(values: &Values, framing: Framing) -> Option<bank::Settings> {
         magic: true,
         ledger: None,
         faults,
-        allowed: allowed(values, "bankAllowedIp"),
         // The standard library's hasher keys are the operating system's random numbers.
         seed: RandomState::new().build_hasher().finish(),
     })

@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::param::{Fallback, Param};
 use super::problem::Problem;
 use super::table::{self, PARAMS};
 use super::value::{self, Value};
-use crate::access::ApiKey;
 
 /// A value and the place it came from.
 #[derive(Clone, Debug)]
@@ -149,23 +146,6 @@ impl Values {
         match self.value(name)? {
             Value::Fields(fields) => Some(fields),
             _ => mistyped(name),
-        }
-    }
-
-    /// A list of networks.
-    pub fn networks(&self, name: &str) -> Option<Vec<IpNet>> {
-        match self.value(name)? {
-            Value::Networks(networks) => Some(networks),
-            _ => mistyped(name),
-        }
-    }
-
-    /// API keys; none when they were not given.
-    pub fn api_keys(&self, name: &str) -> Vec<ApiKey> {
-        match self.value(name) {
-            Some(Value::ApiKeys(keys)) => keys,
-            None => Vec::new(),
-            Some(_) => mistyped(name).unwrap_or_default(),
         }
     }
 

@@ -5,7 +5,6 @@
 //! laid together (a flag wins over the file), checked as a whole ([`contradictions`]) and translated ([`flat`]) into the
 //! settings that the rooms understand. Nothing stops at the first problem: all are told together, each with its place.
 
-mod access;
 pub mod argv;
 pub mod contradictions;
 pub mod dialects;
@@ -28,7 +27,6 @@ pub use self::problem::Problem;
 
 use self::given::Values;
 use self::value::Value;
-use crate::access::{AllowList, ApiKeys};
 use crate::dialect::Dialect;
 
 /// A checked configuration: what `server::run` starts. Flat SocketQueue keys make one listener and one upstream.
@@ -38,8 +36,6 @@ pub struct Config {
     pub dialect: Arc<Dialect>,
     /// The upstream, if there is a gateway.
     pub upstream: Option<crate::upstream::Settings>,
-    /// The journal; `None` without an upstream, and with `journalFile` `none`.
-    pub journal: Option<crate::journal::Options>,
     /// TCP listeners.
     pub tcp: Vec<crate::listener::tcp::Settings>,
     /// `echoServerPort`.
@@ -54,33 +50,12 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// `timezone`: an IANA name, or the system's.
     pub timezone: Option<String>,
-    /// HTTP listeners.
-    pub http: Vec<crate::listener::http::Settings>,
-    /// Statistics and admin servers.
-    pub admin: crate::admin::Settings,
-    /// `allowedIp` and those of single listeners.
-    pub allowed: Allowed,
-    /// `apiKeys`.
-    pub api_keys: ApiKeys,
-    /// `apiDocs`.
-    pub api_docs: bool,
+    /// `listenHttpPort`, served from a later release on; refused nowhere, logged as not served yet.
+    pub http_port: Option<u16>,
+    /// `statServerPort`, likewise.
+    pub stat_port: Option<u16>,
     /// Things to say at start (a key given both by flag and file, `--dangerous` …).
     pub notices: Vec<String>,
-}
-
-/// From where each listener takes connections.
-#[derive(Clone, Debug, Default)]
-pub struct Allowed {
-    /// `listenPort`.
-    pub clients: AllowList,
-    /// `listenHttpPort`.
-    pub http: AllowList,
-    /// `upstreamListenPort`.
-    pub upstream: AllowList,
-    /// `statServerPort`.
-    pub stat: AllowList,
-    /// `adminPort`.
-    pub admin: AllowList,
 }
 
 /// A configuration that was accepted, with what would run, for `socketqueue check`.

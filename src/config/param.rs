@@ -65,16 +65,6 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Networks (CIDR) or addresses, comma-separated (in the file also as an array).
-    Networks {
-        /// How many at most.
-        count_max: usize,
-    },
-    /// API keys by their hashes: `ID:SHA256`, comma-separated; in the file an array of objects.
-    ApiKeys {
-        /// How many at most.
-        count_max: usize,
-    },
 }
 
 /// What holds when a parameter is not given.
@@ -97,14 +87,10 @@ pub enum Group {
     Upstream,
     /// Who sends requests.
     Clients,
-    /// Who may.
-    Access,
     /// Waiting, matching, deadlines.
     Queue,
     /// Making good what is in doubt.
     Reversals,
-    /// What outlives the process.
-    Journal,
     /// The bank emulator and the test clients.
     Testing,
     /// Logs and what they hold back.
@@ -175,8 +161,6 @@ impl Kind {
             Kind::Times { .. } => "TIME,…",
             Kind::Fields { .. } => "DE,…",
             Kind::Choice(_) => "WORD",
-            Kind::Networks { .. } => "NET,…",
-            Kind::ApiKeys { .. } => "ID:SHA256,…",
         }
     }
 
@@ -194,22 +178,18 @@ impl Kind {
             Kind::Times { count_max } => format!("list of times, 1–{count_max}"),
             Kind::Fields { count_max } => format!("list of field numbers, 1–{count_max}"),
             Kind::Choice(words) => words.join(" or "),
-            Kind::Networks { count_max } => format!("list of networks, 1–{count_max}"),
-            Kind::ApiKeys { count_max } => format!("list of API keys, 1–{count_max}"),
         }
     }
 }
 
 impl Group {
     /// All groups, in the order in which they are shown.
-    pub const ALL: [Group; 10] = [
+    pub const ALL: [Group; 8] = [
         Group::Dialect,
         Group::Upstream,
         Group::Clients,
-        Group::Access,
         Group::Queue,
         Group::Reversals,
-        Group::Journal,
         Group::Testing,
         Group::Logs,
         Group::Process,
@@ -221,10 +201,8 @@ impl Group {
             Group::Dialect => "Dialect",
             Group::Upstream => "Upstream (the host)",
             Group::Clients => "Clients",
-            Group::Access => "Access",
             Group::Queue => "Queue",
             Group::Reversals => "Reversals",
-            Group::Journal => "Journal",
             Group::Testing => "Bank emulator and test clients",
             Group::Logs => "Logs",
             Group::Process => "Process",

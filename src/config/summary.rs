@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Config;
 use super::param::show_time;
 use super::problem::masked;
-use crate::journal::Durability;
 use crate::upstream::Endpoint;
 
 /// One line for each part.
@@ -36,24 +35,10 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
             ),
         });
     }
-    if let Some(journal) = &config.journal {
-        let durability = match journal.durability {
-            Durability::Power => "power loss",
-            Durability::Process => "the end of the process",
-        };
-        lines.push(format!("journal {}, survives {durability}", journal.file.display()));
-    }
     for tcp in &config.tcp {
         lines.push(format!(
             "clients on {}:{}, framing {}, up to {}",
             tcp.host, tcp.port, tcp.framing, tcp.connections_max
-        ));
-    }
-    for http in &config.http {
-        let keys = if config.api_keys.is_empty() { "without API keys" } else { "with an API key" };
-        lines.push(format!(
-            "HTTP clients on {}:{}, {keys}, up to {}",
-            http.host, http.port, http.connections_max
         ));
     }
     if let Some(bank) = &config.bank {
@@ -62,10 +47,6 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     if let Some(tests) = &config.test_clients {
         lines.push(format!("test clients: {}, to {}:{}", tests.count, tests.host, tests.port));
     }
-    let admin = &config.admin;
-    lines.extend(admin.statistics.as_ref().map(|address| format!("statistics on {address}")));
-    lines.extend(admin.admin.as_ref().map(|address| format!("admin on {address}, read-only")));
-    lines.extend(admin.socket.as_ref().map(|path| format!("admin socket {}", path.display())));
     if config.log.mask.reveal {
         lines.push("note: dangerous: card data is logged unmasked".to_owned());
     }

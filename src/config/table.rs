@@ -17,12 +17,6 @@ const CLIENTS_CAP: u64 = 1_000_000;
 const TEST_CLIENTS_CAP: u64 = 10_000;
 /// Most key fields.
 const KEY_FIELDS_CAP: usize = 8;
-/// Most transactions that can be asked to be remembered: an answer of each is kept.
-const RECORDS_CAP: u64 = 10_000_000;
-/// Most networks of one list.
-const NETWORKS_CAP: usize = 256;
-/// Most API keys: each is compared at each request.
-const API_KEYS_CAP: usize = 256;
 /// Most delays of a reversal schedule.
 const SCHEDULE_CAP: usize = 64;
 /// The smallest frame limit: nothing real is shorter than an echo with its obligatory fields.
@@ -33,9 +27,6 @@ const FIRST: Since = Since::Release("0.1.0");
 const OLD: Since = Since::SocketQueue;
 
 const TIME: Kind = Kind::Time { min: TIME_MIN, max: TIME_MAX };
-const NETWORKS: Kind = Kind::Networks { count_max: NETWORKS_CAP };
-/// Records for reconciliation may be kept for years.
-const KEEP: Kind = Kind::Time { min: TIME_MIN, max: Duration::from_secs(10 * 366 * 24 * 3600) };
 const LIMIT: Kind = Kind::Limit { max: TIME_MAX };
 
 /// The row of an active parameter.
@@ -56,7 +47,7 @@ const fn idle(row: Param, status: Status) -> Param {
 }
 
 use Fallback::{Derived, Nothing, Value};
-use Group::{Access, Clients, Dialect, Journal, Logs, Process, Queue, Reversals, Testing, Upstream};
+use Group::{Clients, Dialect, Logs, Process, Queue, Reversals, Testing, Upstream};
 
 /// Every parameter, grouped, in the order of `--help`.
 #[rustfmt::skip]
@@ -82,22 +73,11 @@ pub static PARAMS: &[Param] = &[
     row(Clients, FIRST, "listenHost", Kind::Text("HOST"), Value("0.0.0.0"), "address on which listenPort listens"),
     row(Clients, FIRST, "clientFraming", Kind::Text("FRAMING"), Value("none"), "framing of the clients; none: the dialect tells where a message ends"),
     row(Clients, OLD, "clientTimeout", LIMIT, Nothing, "a client that is idle for so long is closed (not while a transaction of it is open)"),
-    row(Clients, FIRST, "maxClients", Kind::Count { min: 1, max: CLIENTS_CAP }, Value("10000"), "connections at a time, of TCP and of HTTP clients each; more are closed at once"),
+    row(Clients, FIRST, "maxClients", Kind::Count { min: 1, max: CLIENTS_CAP }, Value("10000"), "connections at a time; more are closed at once"),
     row(Clients, FIRST, "closeAfterReply", Kind::Switch, Value("false"), "close a client's connection after its reply, as SocketQueue does"),
     row(Clients, FIRST, "onReject", Kind::Choice(&["close", "respond"]), Value("close"), "what a refused client gets: a closed connection, or a response with a code of the dialect"),
-    row(Clients, OLD, "listenHttpPort", Kind::ListenPort, Nothing, "port for HTTP clients: fields as JSON on /, hex on /raw"),
-    row(Clients, FIRST, "listenHttpHost", Kind::Text("HOST"), Value("0.0.0.0"), "address on which listenHttpPort listens"),
-    row(Clients, FIRST, "httpTimeout", TIME, Value("30"), "from the first byte of an HTTP request to its last"),
-    row(Clients, FIRST, "exactValues", Kind::Switch, Value("false"), "JSON answers have every value as a string with its leading zeros, and DE 55 taken apart; else as SocketQueue gives them"),
-
-    row(Access, FIRST, "allowedIp", NETWORKS, Nothing, "networks from which connections are taken, on every port that has no list of its own; the others are closed unread"),
-    row(Access, FIRST, "httpAllowedIp", NETWORKS, Derived("allowedIp"), "the same for listenHttpPort alone"),
-    row(Access, FIRST, "upstreamAllowedIp", NETWORKS, Derived("allowedIp"), "the same for upstreamListenPort alone"),
-    row(Access, FIRST, "statAllowedIp", NETWORKS, Derived("allowedIp"), "the same for statServerPort alone"),
-    row(Access, FIRST, "adminAllowedIp", NETWORKS, Derived("allowedIp"), "the same for adminPort alone"),
-    row(Access, FIRST, "bankAllowedIp", NETWORKS, Derived("allowedIp"), "the same for echoServerPort alone"),
-    row(Access, FIRST, "apiKeys", Kind::ApiKeys { count_max: API_KEYS_CAP }, Nothing, "keys of HTTP clients, by their hashes (`socketqueue apikey` makes them); with any, every request needs one"),
-    row(Access, FIRST, "apiDocs", Kind::Switch, Value("true"), "serve the description of the HTTP API at /openapi.json and /docs, to everybody whom httpAllowedIp lets in"),
+    idle(row(Clients, OLD, "listenHttpPort", Kind::ListenPort, Nothing, "port for HTTP clients"), Status::Reserved),
+    idle(row(Clients, FIRST, "listenHttpHost", Kind::Text("HOST"), Value("0.0.0.0"), "address on which listenHttpPort listens"), Status::Reserved),
 
     row(Queue, OLD, "maxQueue", Kind::Count { min: 1, max: QUEUE_CAP }, Value("100"), "transactions held at a time, waiting and in flight"),
     row(Queue, OLD, "queueLockTerminal", Kind::Switch, Value("true"), "one message in flight per terminal (TID)"),
@@ -106,8 +86,6 @@ pub static PARAMS: &[Param] = &[
     row(Queue, FIRST, "minResponseTime", TIME, Derived("a fifth of queueTimeout"), "with less than this left, a request is refused instead of sent"),
     row(Queue, OLD, "queueMessageKeyFields", Kind::Fields { count_max: KEY_FIELDS_CAP }, Value("11,41"), "fields by which a response finds its request"),
     row(Queue, FIRST, "lateWindow", TIME, Value("10m"), "how long an ended transaction is remembered for late responses"),
-    row(Queue, FIRST, "idempotencyTtl", TIME, Value("24h"), "how long an ended transaction of /v1 can be asked for, and its Idempotency-Key is remembered"),
-    row(Queue, FIRST, "idempotencyMax", Kind::Count { min: 1, max: RECORDS_CAP }, Value("100000"), "transactions of /v1 so remembered; when it is reached new Idempotency-Keys are refused"),
 
     row(Reversals, OLD, "noAutoReversal", Kind::Switch, Value("false"), "never reverse; what is owed is logged at error"),
     row(Reversals, FIRST, "reversalOnDisconnect", Kind::Choice(&["wait", "immediate"]), Value("wait"), "a client that leaves while its sale is in flight: wait for the answer first, or reverse at once as SocketQueue does"),
@@ -116,14 +94,6 @@ pub static PARAMS: &[Param] = &[
     row(Reversals, FIRST, "reversalTimeout", TIME, Derived("queueShortTimeout"), "how long each sending of a reversal waits for its answer"),
     row(Reversals, FIRST, "notFoundSettle", LIMIT, Value("60"), "'original not found' is a retry until so long after the original left"),
     row(Reversals, FIRST, "deliveryTimeout", TIME, Value("10"), "how long after its write a reply may still turn out undelivered"),
-    row(Reversals, FIRST, "adviceResponse", Kind::Choice(&["host", "atOnce"]), Value("host"), "a client's advice (0120, 0220, 0420) is answered by the host, or by the gateway as soon as the journal has it"),
-
-    row(Journal, FIRST, "journalFile", Kind::Path, Derived("socketqueue-PORT.journal"), "the journal: what is owed outlives the process in it; none switches it off. PORT is that of the clients"),
-    row(Journal, FIRST, "durability", Kind::Choice(&["power", "process"]), Value("power"), "what the journal survives: loss of power too, or the end of the process only (kill -9)"),
-    row(Journal, FIRST, "journalKeyFile", Kind::Path, Derived("journalFile with .key"), "file with the key of the journal, 64 hexadecimal digits; made together with a new journal. SOCKETQUEUE_JOURNAL_KEY in the environment wins"),
-    row(Journal, FIRST, "keepRecords", KEEP, Value("840h"), "how long records (without card data) are kept for reconciliation: 35 days"),
-    row(Journal, FIRST, "onRestart", Kind::Choice(&["reverse", "list"]), Value("reverse"), "an approval of which a start cannot know whether the client got it: reverse it, or list it for an operator"),
-    row(Journal, FIRST, "reversalMaxAge", TIME, Value("24h"), "what is older at start is listed, not sent"),
 
     row(Testing, OLD, "echoServerPort", Kind::ListenPort, Nothing, "port of the bank emulator (Socket Bank)"),
     row(Testing, FIRST, "bankHost", Kind::Text("HOST"), Value("127.0.0.1"), "address on which it listens"),
@@ -146,12 +116,8 @@ pub static PARAMS: &[Param] = &[
     row(Process, FIRST, "timezone", Kind::Text("ZONE"), Derived("the system's"), "zone of the terminals' local time: an IANA name, UTC, or an offset like +07:00"),
     row(Process, FIRST, "drainTimeout", TIME, Derived("queueTimeout + 5s"), "longest stop: what is still in flight then is logged as in doubt"),
     row(Process, OLD, "pidFile", Kind::Path, Nothing, "file for the process id, held by a lock against a second instance"),
-    row(Process, OLD, "statServerPort", Kind::ListenPort, Nothing, "port of the statistics server: one line of JSON to whoever connects"),
-    row(Process, FIRST, "statServerHost", Kind::Text("HOST"), Derived("listenHost"), "address on which statServerPort listens"),
-    row(Process, OLD, "statDumpFile", Kind::Path, Nothing, "file in which the statistics outlive a restart"),
-    row(Process, FIRST, "adminPort", Kind::ListenPort, Nothing, "port of the admin server, read-only: /metrics, /healthz, /readyz, /stats, /v1/state"),
-    row(Process, FIRST, "adminHost", Kind::Text("HOST"), Value("127.0.0.1"), "address on which adminPort listens"),
-    row(Process, FIRST, "adminSocket", Kind::Path, Nothing, "Unix socket of the operator (mode 0600): the same, and what changes anything"),
+    idle(row(Process, OLD, "statServerPort", Kind::ListenPort, Nothing, "port of the statistics server"), Status::Reserved),
+    idle(row(Process, OLD, "statDumpFile", Kind::Path, Nothing, "file in which the statistics outlive a restart"), Status::Reserved),
     idle(row(Process, OLD, "c", Kind::Path, Nothing, "configuration file (also -c FILE): a JSON object with the keys of this list"), Status::CommandLine),
     idle(row(Process, OLD, "help", Kind::Switch, Value("false"), "this list"), Status::CommandLine),
     idle(row(Process, OLD, "helpJson", Kind::Switch, Value("false"), "a template of the configuration file, with all defaults"), Status::CommandLine),

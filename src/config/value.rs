@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde_json::Value as Json;
 
-use super::access;
 use super::param::{Kind, show_time};
 use super::problem::quote;
-use crate::access::ApiKey;
 
 /// A value of its parameter's [`Kind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +26,6 @@ pub enum Value {
     Fields(Vec<u8>),
     /// [`Kind::Choice`].
     Choice(&'static str),
-    /// [`Kind::Networks`].
-    Networks(Vec<IpNet>),
-    /// [`Kind::ApiKeys`].
-    ApiKeys(Vec<ApiKey>),
 }
 
 /// Longest text of one value, in bytes.
@@ -77,8 +70,6 @@ pub fn from_text(kind: Kind, text: &str) -> Result<Value, String> {
             Some(word) => Ok(Value::Choice(word)),
             None => Err(format!("must be {}, not {}", words.join(" or "), quote(text))),
         },
-        Kind::Networks { count_max } => list(text, count_max, access::network).map(Value::Networks),
-        Kind::ApiKeys { count_max } => distinct(list(text, count_max, access::api_key)?),
     }
 }
 
@@ -88,7 +79,7 @@ pub fn from_text(kind: Kind, text: &str) -> Result<Value, String> {
 /// # Errors
 /// As [`from_text`].
 pub fn from_json(kind: Kind, json: &Json) -> Result<Option<Value>, String> {
-    let is_list = matches!(kind, Kind::Times { .. } | Kind::Fields { .. } | Kind::Networks { .. });
+    let is_list = matches!(kind, Kind::Times { .. } | Kind::Fields { .. });
     match json {
         Json::Null => Ok(None),
         Json::String(text) if text.is_empty() && kind != Kind::Switch => Ok(None),
@@ -101,37 +92,8 @@ pub fn from_json(kind: Kind, json: &Json) -> Result<Option<Value>, String> {
                 texts.ok_or_else(|| format!("must be a {}, without anything nested", kind.describe()))?;
             from_text(kind, &texts.join(",")).map(Some)
         }
-        Json::Array(items) if let Kind::ApiKeys { count_max } = kind => api_keys(items, count_max).map(Some),
         other => Err(format!("must be a {}, not {}", kind.describe(), type_name(other))),
     }
-}
-
-fn api_keys(items: &[Json], count_max: usize) -> Result<Value, String> {
-    if items.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    if items.len() > count_max {
-        return Err(format!("has {} items; at most {count_max} are taken", items.len()));
-    }
-    let keys = items.iter().map(|item| match item {
-        Json::Object(object) => access::api_key_of(object),
-        Json::String(text) => access::api_key(text),
-        other => Err(format!("has {} where {{\"id\": …, \"sha256\": …}} should be", type_name(other))),
-    });
-    distinct(keys.collect::<Result<_, _>>()?)
-}
-
-/// Keys under names of their own: two with one name could not be told apart, one with two names would have two scopes.
-fn distinct(keys: Vec<ApiKey>) -> Result<Value, String> {
-    for (at, key) in keys.iter().enumerate() {
-        if let Some(twin) = keys[..at].iter().find(|other| other.id == key.id || other.sha256 == key.sha256) {
-            return Err(match twin.id == key.id {
-                true => format!("names key {} twice", key.id),
-                false => format!("has the same key as {} and as {}", twin.id, key.id),
-            });
-        }
-    }
-    Ok(Value::ApiKeys(keys))
 }
 
 /// Longest delay inside a schedule: a day.
@@ -143,7 +105,6 @@ fn takes_numbers(kind: Kind) -> bool {
         Kind::Choice(words) => words.iter().all(|word| word.parse::<u64>().is_ok()),
         Kind::Port | Kind::ListenPort | Kind::Count { .. } => true,
         Kind::Time { .. } | Kind::Limit { .. } | Kind::Times { .. } | Kind::Fields { .. } => true,
-        Kind::Networks { .. } | Kind::ApiKeys { .. } => false,
     }
 }
 

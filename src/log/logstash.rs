@@ -111,20 +111,13 @@ impl Shipping {
         loop {
             self.take();
             self.ship();
-            if !self.is_finishing() {
-                continue;
-            }
-            if self.finish_by.is_some_and(|finish_by| Instant::now() >= finish_by) {
+            if self.is_finishing()
+                && let Some(finish_by) = self.finish_by
+                && (self.waiting.is_empty() || Instant::now() >= finish_by)
+            {
                 let left = self.waiting.len() + self.items.try_iter().count();
                 self.dropped.fetch_add(left as u64, Ordering::Relaxed);
                 return;
-            }
-            // What was logged while the last batch went out goes out too.
-            if self.waiting.is_empty() {
-                match self.items.try_recv() {
-                    Ok(line) => self.waiting.push_back(line),
-                    Err(_) => return,
-                }
             }
         }
     }

@@ -19,11 +19,11 @@ mod sink;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use slog::{Drain, Logger, OwnedKVList, Record};
+use slog::{Drain, LevelFilter, Logger};
 use slog_async::{AsyncCore, AsyncGuard};
 
 use self::file::LogFile;
@@ -111,21 +111,7 @@ pub struct Logging {
     guard: Option<AsyncGuard>,
     file: Option<Arc<LogFile>>,
     shipper: Option<Shipper>,
-    levels: Levels,
-}
-
-/// The level of this process's log, to be looked at and changed while it runs, and its count of lost lines. Cheap to
-/// clone.
-#[derive(Clone, Debug)]
-pub struct Levels {
-    level: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
-}
-
-/// Lets through what [`Levels`] says at that moment.
-struct ByLevel<D> {
-    drain: D,
-    level: Arc<AtomicUsize>,
 }
 
 /// Opens the log file, starts the threads. Says at warn that `dangerous` is on.
@@ -143,10 +129,6 @@ fn init_with(settings: &Settings, clock: Clock, console: Option<Console>) -> Res
         None => None,
     };
     let dropped = Arc::new(AtomicU64::new(0));
-    let levels = Levels {
-        level: Arc::new(AtomicUsize::new(settings.level.as_slog().as_usize())),
-        dropped: Arc::clone(&dropped),
-    };
     let shipper = match &settings.logstash {
         Some(logstash) => Some(Shipper::start(logstash, Arc::clone(&dropped))?),
         None => None,
@@ -154,7 +136,7 @@ fn init_with(settings: &Settings, clock: Clock, console: Option<Console>) -> Res
     if console.is_none() && file.is_none() && shipper.is_none() {
         // Nobody listens: not even the levels that are on are formatted.
         let logger = Logger::root(slog::Discard, slog::o!());
-        return Ok(Logging { logger, guard: None, file, shipper, levels });
+        return Ok(Logging { logger, guard: None, file, shipper, dropped });
     }
     let lines = shipper.as_ref().and_then(Shipper::lines);
     let sinks = Sinks::new(clock.clone(), console, file.clone(), lines, Arc::clone(&dropped));
@@ -164,12 +146,11 @@ fn init_with(settings: &Settings, clock: Clock, console: Option<Console>) -> Res
         .thread_name(LOG_THREAD.to_owned())
         .build_with_guard();
     let bounded = Bounded::new(core, clock, Arc::clone(&dropped));
-    let by_level = ByLevel { drain: bounded, level: Arc::clone(&levels.level) };
-    let logger = Logger::root(by_level.fuse(), slog::o!());
+    let logger = Logger::root(LevelFilter::new(bounded, settings.level.as_slog()).fuse(), slog::o!());
     if settings.mask.reveal {
         slog::warn!(logger, "dangerous: card data is logged unmasked; never with real cards");
     }
-    Ok(Logging { logger, guard: Some(guard), file, shipper, levels })
+    Ok(Logging { logger, guard: Some(guard), file, shipper, dropped })
 }
 
 impl Logging {
@@ -185,49 +166,7 @@ impl Logging {
 
     /// Lines lost so far: the channel or the Logstash queue was full, or the file could not be written.
     pub fn dropped(&self) -> u64 {
-        self.levels.dropped()
-    }
-
-    /// Its level, to be changed while it runs.
-    pub fn levels(&self) -> Levels {
-        self.levels.clone()
-    }
-}
-
-impl Levels {
-    /// From now on so much is logged, by every logger of the process. (With no sink at all nothing is, at any level.)
-    pub fn set(&self, level: Level) {
-        self.level.store(level.as_slog().as_usize(), Ordering::Relaxed);
-    }
-
-    /// How much is logged.
-    pub fn get(&self) -> Level {
-        let level = self.level.load(Ordering::Relaxed);
-        [Level::Warn, Level::Info]
-            .into_iter()
-            .find(|one| one.as_slog().as_usize() >= level)
-            .unwrap_or(Level::Verbose)
-    }
-
-    /// Lines lost so far.
-    pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
-    }
-}
-
-impl<D: Drain<Ok = ()>> Drain for ByLevel<D> {
-    type Ok = ();
-    type Err = D::Err;
-
-    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), D::Err> {
-        if !self.is_enabled(record.level()) {
-            return Ok(());
-        }
-        self.drain.log(record, values)
-    }
-
-    fn is_enabled(&self, level: slog::Level) -> bool {
-        level.as_usize() <= self.level.load(Ordering::Relaxed) && self.drain.is_enabled(level)
     }
 }
 

@@ -1,18 +1,16 @@
 //! From arrival to the link: who is let in, whose turn it is, and the gates before the bytes are pulled.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
 use super::keys::TombKind;
+use super::mutant::Mutant;
 use super::records::{self, Record, State, Status};
 use super::terminals::TerminalIndex;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
 use crate::dialect::RequestClass;
-use crate::iso8583::field;
 use crate::rules::{MakeGood, Request};
 use crate::time::Now;
 
@@ -40,7 +38,9 @@ impl Mux {
         request: Box<Request>,
         record: Option<Record>,
     ) {
-        if let Some(record) = &record {
+        if let Some(record) = &record
+            && !self.mutant(Mutant::IdempotencyIgnored)
+        {
             match self.records.known(record) {
                 records::Known::New => {}
                 records::Known::Same(id) => return self.ask_again(now, client, id),
@@ -72,7 +72,6 @@ impl Mux {
     fn refuse(&mut self, client: ClientTag, request: &Request, failure: Failure) {
         self.tally.received += 1;
         self.tally.ended[FinalState::Refused as usize] += 1;
-        self.outcomes.ended(request.mti(), None, FinalState::Refused);
         self.fact(Fact::Refused { mti: request.mti(), key: request.key().clone(), failure });
         self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
     }
@@ -84,7 +83,6 @@ impl Mux {
         }
         let terminal = request.tid().filter(|_| self.settings.lock_terminal);
         let terminal = terminal.map(|tid| self.terminals.enter(tid));
-        self.statistics.taken(&request);
         let id = self.enter(now, client, request, record, terminal, Phase::Queued);
         if make_good == MakeGood::CarryOn {
             // Carried on whatever becomes of its client, so it is journaled as soon as it is accepted.
@@ -105,6 +103,9 @@ impl Mux {
             return Some(Failure::QueueFull);
         }
         if make_good == MakeGood::Nothing {
+            return None;
+        }
+        if self.mutant(Mutant::TableUnbounded) {
             return None;
         }
         if self.keys.is_full() || self.tally.owed >= self.settings.saf_max as u64 {
@@ -180,15 +181,6 @@ impl Mux {
         self.leave_joined(owner, id);
     }
 
-    pub(super) fn recall(&mut self, now: Now, client: ClientTag, record: &Record) {
-        let failure = match self.records.known(record) {
-            records::Known::Same(id) => return self.ask_again(now, client, id),
-            records::Known::OtherBody => Failure::KeyReused,
-            records::Known::New | records::Known::Full => Failure::Expired,
-        };
-        self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
-    }
-
     /// The same request by its idempotency key: its current truth, decided here and now.
     fn ask_again(&mut self, now: Now, client: ClientTag, id: TxId) {
         let current = self.records.get(id).map_or(id, |(current, _)| current);
@@ -247,7 +239,7 @@ impl Mux {
         let Some(reply) = &self.settings.advice_reply else { return };
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let waits = matches!(transaction.phase, Phase::Queued | Phase::Committing | Phase::Ready);
-        if !waits || !transaction.committed || transaction.make_good() != MakeGood::CarryOn {
+        if !waits || !transaction.durable || transaction.make_good() != MakeGood::CarryOn {
             return;
         }
         // Only what reports (0120, 0220, 0420): a reversal's (0400) answer is the host's.
@@ -287,12 +279,7 @@ impl Mux {
                     }
                     match owed.state {
                         OwedState::Parked | OwedState::Listed => superseded = Some(id),
-                        // For that sale, not for another one with its key: by terminal and amount, for a client may
-                        // give its reversal a time of its own.
-                        _ if reversing
-                            && mti.is_reversal()
-                            && request.is_same_as(&other.request, &[field::TID]) =>
-                        {
+                        _ if reversing && mti.is_reversal() && request.is_about(&other.request) => {
                             return Known::Joins(id);
                         }
                         // The same advice again, not another one that happens to have its key.
@@ -302,6 +289,7 @@ impl Mux {
                         {
                             return Known::Joins(id);
                         }
+                        _ if self.mutant(Mutant::ReservedKeyIgnored) => {}
                         _ => return Known::Refused(Failure::KeyReserved),
                     }
                 }
@@ -367,6 +355,11 @@ impl Mux {
         }
         let (owed, waiting) =
             (terminal.owed.front(&self.transactions), terminal.waiting.front(&self.transactions));
+        let owed = owed.filter(|_| waiting.is_none() || !self.mutant(Mutant::RequestOvertakes));
+        let waiting = match self.mutant(Mutant::NewestFirst) {
+            true => terminal.waiting.back(&self.transactions),
+            false => waiting,
+        };
         let Some(id) = owed.or(waiting) else { return self.terminals.leave(index) };
         self.unplace(id);
         if let Some(terminal) = self.terminals.get_mut(index) {
@@ -396,6 +389,9 @@ impl Mux {
         } else if self.link_up {
             transaction.phase = Phase::Committing;
             self.journal_intent(id);
+            if self.mutant(Mutant::CommitNotAwaited) {
+                self.durable(now, id);
+            }
         } else {
             self.place(id, Place::Turn);
         }
@@ -435,11 +431,6 @@ impl Mux {
                 self.free_terminal(now, id);
                 false
             }
-            Known::Refused(_) if transaction_is_alone(self.transactions.get(id)) => {
-                // Nobody is there to be refused, and it was accepted: it waits beside its terminal for its key.
-                self.owe(now, id, Owed::new(Owing::Advice, 0, Duration::ZERO), Doubt::Advice);
-                false
-            }
             Known::Refused(failure) => {
                 self.never_sent(now, id, failure);
                 false
@@ -464,13 +455,6 @@ impl Mux {
 
     pub(super) fn durable(&mut self, now: Now, id: TxId) {
         self.journal_up = true;
-        if let Some(transaction) = self.transactions.get_mut(id) {
-            transaction.committed = true;
-        }
-        self.durable_or_not(now, id);
-    }
-
-    fn durable_or_not(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         transaction.durable = true;
         let is_committing = matches!(transaction.phase, Phase::Committing);
@@ -493,11 +477,10 @@ impl Mux {
         self.journal_up = false;
         let Some(transaction) = self.transactions.get(id) else { return };
         // Of unknown outcome: the journal reads it back and says so. Until then it must not be sent, and its deadline runs.
+        if unknown && self.mutant(Mutant::UnknownIsDurable) {
+            return self.durable(now, id);
+        }
         if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing) {
-            if transaction_is_alone(Some(transaction)) {
-                // Its client is gone and counts on us; as it may be repeated, sending it is better than forgetting it.
-                return self.durable_or_not(now, id);
-            }
             self.never_sent(now, id, Failure::JournalDown);
         }
     }
@@ -517,6 +500,9 @@ impl Mux {
             return Some(Failure::LinkDown);
         }
         let left = transaction.deadline.saturating_sub(now.uptime);
+        if self.mutant(Mutant::SentTooLate) {
+            return None;
+        }
         if left < self.settings.min_response_time || left.is_zero() {
             return Some(self.why_expired(id));
         }
@@ -543,14 +529,22 @@ impl Mux {
             }
             let Some(transaction) = self.transactions.get_mut(id) else { continue };
             if transaction.make_good() == MakeGood::CarryOn && transaction.client.is_none() {
-                // Nobody waits for its answer: from here on it is the list of what is owed that sees to it.
+                // Nobody waits for its answer: from here on it is the list of what is owed that sees to it. It goes out
+                // now all the same: its place in its terminal's order is here, however short the hold.
                 self.owe(now, id, Owed::new(Owing::Advice, 0, self.settings.reversal_hold), Doubt::Advice);
-                continue;
+                self.unplace(id);
+                return self.send_owed(now, id);
             }
             transaction.phase = Phase::InFlight;
             transaction.left_at = Some(now.uptime);
             let bytes = transaction.request.bytes().clone();
             self.place(id, Place::InFlight);
+            if self.mutant(Mutant::DoubleSend) && bytes.len() % 2 == 0 {
+                self.place(id, Place::Ready);
+            }
+            if self.mutant(Mutant::TerminalNotLocked) {
+                self.free_terminal(now, id);
+            }
             return Some(Transmit { id: Some(id), bytes });
         }
         None
@@ -558,11 +552,13 @@ impl Mux {
 
     /// A reversal that came up after its turn goes before it: of its terminal, or with its key.
     fn yields_to_reversal(&mut self, now: Now, id: TxId) -> bool {
+        let overtakes = self.mutant(Mutant::RequestOvertakes);
         let Some(transaction) = self.transactions.get_mut(id) else { return true };
         let (key, index) = (transaction.key, transaction.terminal);
         if let Some(index) = index
             && let Some(terminal) = self.terminals.get_mut(index)
             && !terminal.owed.is_empty()
+            && !overtakes
         {
             transaction.phase = Phase::Queued;
             transaction.place = Place::Waiting;
@@ -601,6 +597,9 @@ impl Mux {
             }
             Phase::InFlight => {
                 self.fail(id, Failure::TimedOut);
+                if self.mutant(Mutant::DeadlineForgets) {
+                    return self.end(now, id, FinalState::Unanswered, None);
+                }
                 self.make_good(now, id, Doubt::NoReply);
             }
             Phase::Answered(_) => {
@@ -623,8 +622,10 @@ impl Mux {
     /// Its deadline passed, or its client left, before it was sent. A request is over; an advice or reversal of the
     /// client's stays in its place and is carried on.
     pub(super) fn leave_waiting(&mut self, now: Now, id: TxId, failure: Failure) {
-        let carried_on = self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::CarryOn);
-        if carried_on {
+        // (It may be over already: ending one at a drain lets its terminal go on to the next.)
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let carried_on = transaction.make_good() == MakeGood::CarryOn;
+        if carried_on && !self.mutant(Mutant::AdviceForgotten) {
             self.fail(id, failure);
             self.set_timer(id, Timer::None);
         } else {
@@ -637,11 +638,4 @@ impl Mux {
             owed.joined.retain(|joined| *joined != id);
         }
     }
-}
-
-/// An advice or reversal of a client's that is carried on without its client.
-fn transaction_is_alone(transaction: Option<&Transaction>) -> bool {
-    transaction.is_some_and(|transaction| {
-        transaction.make_good() == MakeGood::CarryOn && transaction.client.is_none()
-    })
 }

@@ -4,7 +4,7 @@
 use super::event::TxId;
 
 /// Bits of a [`TxId`] that hold the place in the slab: four million items at most.
-const INDEX_BITS: u32 = 22;
+pub(super) const INDEX_BITS: u32 = 22;
 /// No item.
 const NIL: u32 = u32::MAX;
 
@@ -92,11 +92,6 @@ impl<T> Arena<T> {
         self.slots.iter().filter_map(|(_, item)| item.as_ref())
     }
 
-    /// All items, in the order of their places, to be changed.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter_map(|(_, item)| item.as_mut())
-    }
-
     fn at(&mut self, index: u32) -> Option<&mut T> {
         self.slots.get_mut(index as usize).and_then(|(_, item)| item.as_mut())
     }
@@ -129,6 +124,10 @@ impl<const KIND: usize> List<KIND> {
 
     pub(super) fn front<T>(&self, arena: &Arena<T>) -> Option<TxId> {
         arena.id_at(self.head)
+    }
+
+    pub(super) fn back<T>(&self, arena: &Arena<T>) -> Option<TxId> {
+        arena.id_at(self.tail)
     }
 
     pub(super) fn push_back<T: Linked<KIND>>(&mut self, arena: &mut Arena<T>, id: TxId) {

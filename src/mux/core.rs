@@ -9,13 +9,10 @@ use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Trans
 use super::arena::{Arena, List};
 use super::event::{Event, TxId};
 use super::keys::{Keys, TombKind, Tombstone};
-use super::outcomes::Outcomes;
 use super::records::{Records, Status};
 use super::settings::Settings;
-use super::statistics::Statistics;
 use super::tally::Tally;
 use super::terminals::{TerminalIndex, Terminals};
-use super::timings::Timings;
 use super::transaction::{PLACE, Phase, Place, TIMER, Timer, Transaction};
 use crate::iso8583::Mti;
 use crate::rules::MatchKey;
@@ -61,9 +58,6 @@ pub struct Mux {
     pub(super) waiting_refused: bool,
     pub(super) drained: bool,
     pub(super) tally: Tally,
-    pub(super) statistics: Statistics,
-    pub(super) outcomes: Outcomes,
-    pub(super) timings: Timings,
     /// Open transactions that `maxQueue` counts: waiting, in flight, being delivered.
     pub(super) held: usize,
 }
@@ -94,9 +88,6 @@ impl Mux {
             waiting_refused: false,
             drained: false,
             tally: Tally::default(),
-            statistics: Statistics::default(),
-            outcomes: Outcomes::default(),
-            timings: Timings::default(),
             held: 0,
             settings,
         }
@@ -106,7 +97,6 @@ impl Mux {
     pub fn handle(&mut self, now: Now, event: Event) {
         match event {
             Event::Submit { client, request, record } => self.submit(now, client, request, record),
-            Event::Recall { client, record } => self.recall(now, client, &record),
             Event::ClientGone { id } => self.client_gone(now, id),
             Event::Delivered { id } => self.delivered(now, id),
             Event::DeliveryFailed { id } => self.delivery_failed(now, id),
@@ -221,24 +211,20 @@ impl Mux {
         self.journal_up
     }
 
-    /// The transaction that is remembered under this key.
-    pub fn find(&self, key: &[u8; 32]) -> Option<TxId> {
-        self.records.find(key)
-    }
-
     /// What is open or parked, in no particular order: for people to look at, a copy.
     pub fn transactions(&self) -> Vec<View> {
-        self.transactions.iter().filter_map(|transaction| self.view_of(transaction)).collect()
-    }
-
-    /// How transactions ended, by kind and answer.
-    pub fn outcomes(&self) -> &Outcomes {
-        &self.outcomes
-    }
-
-    /// How long things took.
-    pub fn timings(&self) -> &Timings {
-        &self.timings
+        let view = |transaction: &Transaction| {
+            let slot = self.keys.get(transaction.key)?;
+            Some(View {
+                id: transaction.id,
+                mti: transaction.request.mti(),
+                key: slot.key.clone(),
+                state: transaction.state_name(),
+                arrived: transaction.arrived,
+                attempts: transaction.owed().map_or(0, |owed| owed.attempts),
+            })
+        };
+        self.transactions.iter().filter_map(view).collect()
     }
 
     fn link_is_up(&mut self, now: Now) {
@@ -362,10 +348,6 @@ impl Mux {
     }
 
     pub(super) fn count_end(&mut self, now: Now, id: TxId, state: FinalState) {
-        // One that ended in the step before, such as when its terminal went on, ends once.
-        if self.transactions.get(id).is_none() {
-            return;
-        }
         self.journal(|| JournalOp::End { id, state });
         self.count_end_unjournaled(now, id, state);
     }
@@ -385,14 +367,12 @@ impl Mux {
 
     /// It had ended, and is open again.
     pub(super) fn uncount_end(&mut self, state: FinalState) {
-        self.outcomes.reopened(state);
         self.tally.ended[state as usize] -= 1;
         self.tally.open += 1;
     }
 
     pub(super) fn tell_end(&mut self, now: Now, id: TxId, state: FinalState) {
         let Some(transaction) = self.transactions.get(id) else { return };
-        self.outcomes.ended(transaction.request.mti(), transaction.noted.class, state);
         let Some(slot) = self.keys.get(transaction.key) else { return };
         let (mti, key) = (transaction.request.mti(), slot.key.clone());
         let age = now.uptime.saturating_sub(transaction.arrived);
@@ -411,7 +391,7 @@ impl Mux {
         let index = transaction.terminal;
         let busy = index.and_then(|index| self.terminals.get(index)).is_some_and(|t| t.busy == Some(id));
         let Some(transaction) = self.transactions.remove(id) else { return };
-        let (key, mti, secured) = (transaction.key, transaction.request.mti(), transaction.noted.secured);
+        let (key, mti) = (transaction.key, transaction.request.mti());
         let kind = tomb.map(|tomb| match tomb {
             TombKindOf::Settled => TombKind::Settled(match transaction.phase {
                 Phase::Delivered(bytes, class) => Some((bytes, class)),
@@ -433,7 +413,7 @@ impl Mux {
         });
         if let Some(kind) = kind {
             let until = now.uptime + self.settings.late_window;
-            self.keys.bury(Tombstone { id, key, mti, secured, state, until, kind });
+            self.keys.bury(Tombstone { id, key, mti, state, until, kind });
         }
         self.keys.leave(key, id);
         let Some(index) = index else { return };

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome};
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
-use super::transaction::{Phase, Timer, Transaction};
+use super::mutant::Mutant;
+use super::transaction::{Phase, Place, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, AnswerRecord, MakeGood};
 use crate::time::Now;
@@ -19,9 +20,14 @@ impl Mux {
     /// The host answered a request that was in flight.
     pub(super) fn answered(&mut self, now: Now, id: TxId, answer: &Answer) {
         self.unplace(id);
-        self.note_answer(now, id, answer);
         let class = answer.request_class();
         self.journal(|| JournalOp::Answered { id, class, answer: Box::new(AnswerRecord::of(answer)) });
+        if self.mutant(Mutant::AnswerDropped) && now.wall_ms % 2 == 0 {
+            return self.end(now, id, FinalState::Delivered, None);
+        }
+        if self.mutant(Mutant::EndBeforeDelivery) {
+            self.journal(|| JournalOp::End { id, state: FinalState::Delivered });
+        }
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let bytes = answer.message().raw().clone();
         transaction.phase = Phase::Answered(class);
@@ -44,7 +50,10 @@ impl Mux {
     /// The answer is known and the client will not get it.
     fn settle_undelivered(&mut self, now: Now, id: TxId, class: RequestClass, why: Doubt) {
         let reversible = self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::Reverse);
-        if reversible && class == RequestClass::Declined {
+        if self.mutant(Mutant::UndeliveredForgotten) {
+            return self.end(now, id, FinalState::Unanswered, None);
+        }
+        if reversible && class == RequestClass::Declined && !self.mutant(Mutant::DeclineReversed) {
             return self.end(now, id, FinalState::DeclinedUndelivered, Some(TombKindOf::Unsettled));
         }
         self.make_good(now, id, why);
@@ -52,8 +61,8 @@ impl Mux {
 
     pub(super) fn delivered(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
-        if matches!(transaction.phase, Phase::Delivered(..)) {
-            // To a client that asked again: watched anew.
+        if matches!(transaction.phase, Phase::Delivered(..)) && transaction.unconfirmed > 0 {
+            transaction.unconfirmed -= 1;
             return self.watch_delivery(now, id);
         }
         let Phase::Answered(class) = transaction.phase else { return };
@@ -61,12 +70,12 @@ impl Mux {
             // Wholly written, but after the deadline: not delivered in time.
             return self.deadline_passed(now, id);
         }
-        if let Some(left_at) = transaction.left_at {
-            let there = left_at.saturating_sub(transaction.arrived);
-            self.timings.added.record(there + now.uptime.saturating_sub(transaction.noted.answered_at));
-        }
         transaction.client = None;
-        if let Some(next) = transaction.next_client.take() {
+        let next = transaction.next_client.take();
+        let can_fail = transaction.make_good() == MakeGood::Reverse
+            && !transaction.joined
+            && class != RequestClass::Declined;
+        if let Some(next) = next.filter(|_| !can_fail) {
             let bytes = transaction.answer.clone().unwrap_or_default();
             let outcome = Outcome::Answered { bytes, class };
             self.actions.push_back(Action::Reply { id: None, client: next, outcome });
@@ -88,6 +97,10 @@ impl Mux {
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.terminal = None;
         }
+        if let Some(next) = next {
+            // It asked again meanwhile. What it is given must not be reversed when the first one turns out not to have it.
+            self.give_again(now, next, id);
+        }
     }
 
     fn watch_delivery(&mut self, now: Now, id: TxId) {
@@ -104,7 +117,7 @@ impl Mux {
         let Phase::Delivered(bytes, class) = &transaction.phase else { return };
         let outcome = Outcome::Answered { bytes: bytes.clone(), class: *class };
         transaction.holders += 1;
-        transaction.given_until = now.uptime + self.settings.queue_timeout;
+        transaction.unconfirmed += 1;
         self.actions.push_back(Action::Accepted { id, client });
         self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
         self.watch_delivery(now, id);
@@ -113,7 +126,7 @@ impl Mux {
     /// The time in which it could turn out undelivered is over.
     pub(super) fn delivery_stands(&mut self, now: Now, id: TxId) {
         match self.transactions.get(id) {
-            Some(transaction) if transaction.given_until > now.uptime => self.watch_delivery(now, id),
+            Some(transaction) if transaction.unconfirmed > 0 => self.watch_delivery(now, id),
             _ => self.acknowledged(now, id),
         }
     }
@@ -130,12 +143,15 @@ impl Mux {
     }
 
     pub(super) fn delivery_failed(&mut self, now: Now, id: TxId) {
+        let ignored = self.mutant(Mutant::FailedAcknowledgementIgnored);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         match &transaction.phase {
             Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
+            Phase::Delivered(..) if ignored => {}
             Phase::Delivered(..) => {
                 transaction.holders = transaction.holders.saturating_sub(1);
                 if transaction.holders > 0 {
+                    // Whose delivery failed does not matter: once nobody holds it, nobody is waited for either.
                     return;
                 }
                 self.uncount_end(FinalState::Delivered);
@@ -197,7 +213,13 @@ impl Mux {
         self.unplace(id);
         match self.transactions.get(id).map(|transaction| &transaction.phase) {
             Some(Phase::InFlight) => {
+                if self.mutant(Mutant::BufferSurvivesReconnect) {
+                    return self.place(id, Place::Ready);
+                }
                 self.fail(id, Failure::LinkLost);
+                if self.mutant(Mutant::LinkLossForgets) {
+                    return self.end(now, id, FinalState::Unanswered, None);
+                }
                 self.make_good(now, id, Doubt::LinkLost);
             }
             Some(Phase::Owed(_)) => self.owed_lost_with_link(now, id),

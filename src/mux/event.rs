@@ -29,14 +29,6 @@ pub enum Event {
         /// Whether and how it is remembered for those who ask later.
         record: Option<Record>,
     },
-    /// A client asks again for what it has submitted with a [`Record`] before: as [`Event::Submit`] with that record, but
-    /// what is not known is refused ([`Failure::Expired`](super::Failure::Expired)) and counted nowhere.
-    Recall {
-        /// Who waits.
-        client: ClientTag,
-        /// Under which key, and for what.
-        record: Record,
-    },
     /// The client of this transaction is gone (connection failed before a reply was handed to it).
     ClientGone {
         /// The transaction.
@@ -96,13 +88,9 @@ pub enum Event {
 }
 
 impl TxId {
-    /// The id as a number, for where it is written down.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-    /// The id that was written down as this number.
-    pub const fn from_bits(bits: u64) -> TxId {
-        TxId(bits)
+    /// Whether it is the first of its mux.
+    pub(super) const fn is_first(self) -> bool {
+        self.0 >> super::arena::INDEX_BITS == 1
     }
 }
 

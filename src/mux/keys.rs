@@ -32,8 +32,6 @@ pub(super) struct Tombstone {
     pub(super) id: TxId,
     pub(super) key: KeyIndex,
     pub(super) mti: Mti,
-    /// What it brought to the secured amount of the statistics and was not taken back.
-    pub(super) secured: i64,
     /// The state under which it was counted.
     pub(super) state: FinalState,
     pub(super) until: Duration,
@@ -206,16 +204,12 @@ impl Keys {
     }
 
     /// Remembers how `id` ended.
-    pub(super) fn bury(&mut self, mut tomb: Tombstone) {
+    pub(super) fn bury(&mut self, tomb: Tombstone) {
         let index = tomb.key;
         // A settled predecessor with the same key tells nothing that this one does not.
         let older = self.get(index).and_then(|slot| slot.tombs.last().copied());
         if let Some(older) = older.filter(|serial| self.harmless.get(*serial).is_some()) {
-            let older = self.exhume(older);
-            if tomb.mti.is_reversal() {
-                // It stands for the sale as well, which it may not have undone.
-                tomb.secured += older.map_or(0, |older| older.secured);
-            }
+            self.exhume(older);
         }
         if self.count() >= self.tombs_max
             && let Some((oldest, _)) = self.harmless.front()
@@ -267,29 +261,6 @@ impl Keys {
         })
     }
 
-    /// Takes back what ended transactions of a key and of these kinds had brought to the secured amount; `None`: there is
-    /// none of them.
-    pub(super) fn take_secured(&mut self, index: KeyIndex, kinds: impl Fn(Mti) -> bool) -> Option<i64> {
-        let serials = self.get(index).map(|slot| slot.tombs.clone())?;
-        let mut found = None;
-        for serial in serials {
-            let tomb = match self.harmless.get_mut(serial) {
-                Some(tomb) => Some(tomb),
-                None => self.mattering.get_mut(serial),
-            };
-            if let Some(tomb) = tomb.filter(|tomb| kinds(tomb.mti)) {
-                *found.get_or_insert(0) += std::mem::take(&mut tomb.secured);
-            }
-        }
-        found
-    }
-
-    /// Forgets what ended transactions had brought to the secured amount.
-    pub(super) fn forget_secured(&mut self) {
-        let rings = self.harmless.queue.iter_mut().chain(self.mattering.queue.iter_mut());
-        rings.filter_map(|(_, tomb)| tomb.as_mut()).for_each(|tomb| tomb.secured = 0);
-    }
-
     /// When the next tombstone ends.
     pub(super) fn next_end(&self) -> Option<Duration> {
         [self.harmless.front(), self.mattering.front()].into_iter().flatten().map(|(_, until)| until).min()
@@ -331,7 +302,7 @@ mod tests {
             let key = keys.enter(&MatchKey(n.to_be_bytes().as_slice().into()));
             let (id, until) = (TxId(n), Duration::from_secs(600));
             let (state, kind) = (FinalState::Delivered, TombKind::Settled(None));
-            keys.bury(Tombstone { id, key, mti: Mti::new(0x0200), state, until, kind, secured: 0 });
+            keys.bury(Tombstone { id, key, mti: Mti::new(0x0200), state, until, kind });
             keys.leave(key, id);
         }
         assert_eq!(keys.count(), 2);

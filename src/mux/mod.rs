@@ -31,40 +31,34 @@
 //! tombstones; the lists in `core` what is ready, in flight and due. Inside, `admission` is the way to the link,
 //! `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end,
 //! `recovery` the beginning: what the journal had open, and what a person decides about it.
-//! `statistics`, `outcomes`, `timings` and `census` count and decide nothing.
 //! Nothing that decides an order is the iteration of a hash map.
 
 mod action;
 mod admission;
 mod arena;
-mod census;
 mod core;
 mod delivery;
 mod drain;
 mod event;
 mod keys;
 mod matching;
-mod outcomes;
+mod mutant;
 mod owed;
 mod records;
 mod recovery;
 mod settings;
-mod statistics;
 mod tally;
 mod terminals;
-mod timings;
 mod transaction;
 
 pub use self::core::{Mux, View};
 pub use action::{
     Action, Doubt, Fact, Failure, FinalState, JournalOp, Objection, Outcome, Transmit, Unmatched,
 };
-pub use census::Census;
 pub use event::{ClientTag, Event, TxId};
-pub use outcomes::{Outcome as CountedOutcome, Outcomes};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use records::{Record, State, Status};
 pub use recovery::{OnRestart, Order, Recovered, Remembered, Stage, What, Withheld};
 pub use settings::Settings;
-pub use statistics::{FaultCode, Statistics};
 pub use tally::Tally;
-pub use timings::{BOUNDS_US, Histogram, Timings};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-use super::action::{Failure, FinalState};
+use super::action::Failure;
 use super::event::TxId;
 use crate::dialect::RequestClass;
 
@@ -36,8 +36,6 @@ pub struct Status {
     pub answer: Option<(Bytes, RequestClass)>,
     /// How often its reversal or advice was sent.
     pub attempts: u32,
-    /// Whether the host has answered after the deadline.
-    pub late: bool,
 }
 
 /// Where a transaction is, for those who ask.
@@ -70,21 +68,6 @@ pub enum State {
     Parked,
     /// Owed, and nobody sends it (`noAutoReversal`).
     Listed,
-}
-
-impl From<FinalState> for State {
-    fn from(state: FinalState) -> State {
-        match state {
-            FinalState::Refused | FinalState::NeverSent => State::NeverSent,
-            FinalState::Delivered => State::Delivered,
-            FinalState::DeclinedUndelivered => State::DeclinedUndelivered,
-            FinalState::Unanswered => State::Unanswered,
-            FinalState::Reversed => State::Reversed,
-            FinalState::AdviceAccepted => State::AdviceAccepted,
-            FinalState::Parked => State::Parked,
-            FinalState::Listed => State::Listed,
-        }
-    }
 }
 
 /// What [`Records`] know of an idempotency key.
@@ -185,26 +168,13 @@ impl Records {
         if let Some(key) = record.key {
             self.by_key.insert(key, was);
         }
-        let until = now + left;
-        self.by_id.insert(was, Kept { record, current: was, ended: Some(status), until });
-        self.ending.push_back((until, was));
+        self.by_id.insert(was, Kept { record, current: was, ended: Some(status), until: now + left });
+        self.ending.push_back((now + left, was));
     }
 
     /// The id that `id` has now, and how it ended if it has.
     pub(super) fn get(&self, id: TxId) -> Option<(TxId, Option<&Status>)> {
         self.by_id.get(&id).map(|kept| (kept.current, kept.ended.as_ref()))
-    }
-
-    pub(super) fn find(&self, key: &[u8; 32]) -> Option<TxId> {
-        self.by_key.get(key).copied()
-    }
-
-    /// The host has answered one that has ended.
-    pub(super) fn late(&mut self, id: TxId) {
-        let id = self.renamed.get(&id).copied().unwrap_or(id);
-        if let Some(status) = self.by_id.get_mut(&id).and_then(|kept| kept.ended.as_mut()) {
-            status.late = true;
-        }
     }
 
     pub(super) fn ended(&mut self, now: Duration, id: TxId, status: Status) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Objection};
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
+use super::mutant::Mutant;
 use super::records::{Record, State, Status};
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::RequestClass;
@@ -134,6 +135,9 @@ enum Fate {
 
 impl Mux {
     pub(super) fn recover(&mut self, now: Now, recovered: Recovered) {
+        if self.mutant(Mutant::RestartForgets) {
+            return;
+        }
         let row = recovered.row;
         if !self.transactions.has_room() {
             // It stays in the journal, for a start with more room.
@@ -170,7 +174,6 @@ impl Mux {
         self.fact(Fact::Recovered { id, was, mti, key: key.clone(), stage });
 
         let mut owed = Owed::new(what, attempts, self.settings.reversal_hold);
-        owed.approved = rrn.is_some() || stage == Stage::AnsweredApproved;
         owed.rrn = rrn;
         owed.superseded = superseded;
         owed.is_foreign = withheld == Some(Withheld::OtherUpstream);
@@ -254,7 +257,7 @@ impl Mux {
     pub(super) fn remember(&mut self, now: Now, remembered: Remembered) {
         let Remembered { was, record, state, attempts, ended_ago } = remembered;
         self.transactions.number_after(was);
-        let status = Status { state, failure: None, answer: None, attempts, late: false };
+        let status = Status { state, failure: None, answer: None, attempts };
         self.records.remember(now.uptime, was, record, status, ended_ago);
     }
 

@@ -10,7 +10,6 @@ use super::arena::{Link, Linked};
 use super::event::{ClientTag, TxId};
 use super::keys::KeyIndex;
 use super::records::{State, Status};
-use super::statistics::Noted;
 use super::terminals::TerminalIndex;
 use crate::dialect::RequestClass;
 use crate::iso8583::{FieldNumber, Mti};
@@ -38,27 +37,21 @@ pub(super) struct Transaction {
     pub(super) left_at: Option<Duration>,
     /// Whether its intent is in the journal (or none is wanted).
     pub(super) durable: bool,
-    /// Whether the journal has said that it is.
-    pub(super) committed: bool,
     /// Whether it asked for what we were doing already: nothing is owed for it.
     pub(super) joined: bool,
     /// The host's answer, while it is being delivered.
     pub(super) answer: Option<Bytes>,
     /// Whether it is remembered for those who ask.
     pub(super) recorded: bool,
-    /// The host has answered after the deadline.
-    pub(super) late: bool,
     /// What its client was told instead of an answer.
     pub(super) failure: Option<Failure>,
     /// The same request came again by its idempotency key while its answer was being delivered.
     pub(super) next_client: Option<ClientTag>,
     /// Clients that were given its answer and have not lost it, once it was delivered to the first.
     pub(super) holders: u32,
-    /// Until when the last of them may take to say whether it was.
-    pub(super) given_until: Duration,
+    /// Of them: those that have not said yet whether it was delivered.
+    pub(super) unconfirmed: u32,
     pub(super) phase: Phase,
-    /// What the counters need of it.
-    pub(super) noted: Noted,
     pub(super) timer: Timer,
     pub(super) place: Place,
     timer_link: Link,
@@ -188,17 +181,14 @@ impl Transaction {
             deadline,
             left_at: None,
             durable: false,
-            committed: false,
             joined: false,
             answer: None,
             recorded: false,
-            late: false,
             failure: None,
             next_client: None,
             holders: 1,
-            given_until: Duration::ZERO,
+            unconfirmed: 0,
             phase,
-            noted: Noted::default(),
             timer: Timer::None,
             place: Place::None,
             timer_link: Link::LOOSE,
@@ -278,7 +268,7 @@ impl Transaction {
                 (state, None, owed.attempts)
             }
         };
-        Status { state, failure: self.failure, answer, attempts, late: self.late }
+        Status { state, failure: self.failure, answer, attempts }
     }
 
     /// The truth about it at its end.
@@ -294,7 +284,7 @@ impl Transaction {
             FinalState::Parked => (State::Parked, None),
             FinalState::Listed => (State::Listed, None),
         };
-        Status { state, failure: self.failure, answer, attempts, late: self.late }
+        Status { state, failure: self.failure, answer, attempts }
     }
 
     /// The MTI of the answer that it awaits from the host right now.

@@ -6,7 +6,6 @@
 mod alarm;
 pub mod clock;
 pub mod peer;
-mod rarely;
 pub mod tcp;
 
 use std::future::Future;
@@ -19,7 +18,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use alarm::Alarm;
-pub use rarely::Rarely;
 
 use crate::time::Now;
 

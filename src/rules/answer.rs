@@ -58,9 +58,10 @@ impl Answer {
         self.reversal_class
     }
 
-    /// Whether the elements of `echoed` agree with the request's, where both have them.
+    /// Whether the elements of `echoed`, and the terminal, agree with the request's, where both have them. (The key need
+    /// not have the terminal, and nobody may get the answer to another one's request.)
     pub fn agrees_with(&self, request: &Message, echoed: &[FieldNumber]) -> bool {
-        echoed.iter().all(|n| match (self.message.value(*n), request.value(*n)) {
+        echoed.iter().chain(&[field::TID]).all(|n| match (self.message.value(*n), request.value(*n)) {
             (Some(answered), Some(asked)) => answered == asked,
             _ => true,
         })

@@ -52,21 +52,6 @@ impl MatchKey {
         Some(key)
     }
 
-    /// The values of the key fields, in the order configured.
-    pub fn values(&self) -> Vec<Vec<u8>> {
-        let mut values = Vec::new();
-        let mut value = Vec::new();
-        let mut bytes = self.0.iter();
-        while let Some(byte) = bytes.next() {
-            match byte {
-                b'|' => values.push(std::mem::take(&mut value)),
-                b'\\' => value.extend(bytes.next()),
-                _ => value.push(*byte),
-            }
-        }
-        values
-    }
-
     fn push(&mut self, value: &[u8]) {
         if value.iter().any(|byte| matches!(byte, b'|' | b'\\')) {
             for byte in value {
@@ -142,14 +127,6 @@ mod tests {
             for (other, right) in lists.iter().enumerate() {
                 assert_eq!(key(left) == key(right), at == other, "{left:?} {right:?}");
             }
-        }
-    }
-
-    #[test]
-    fn the_values_come_out_as_they_went_in() {
-        for values in [&["12", "3"][..], &["", "|", "\\"], &["1\\|2", "a b"], &[]] {
-            let parts: Vec<_> = values.iter().map(|value| value.as_bytes().to_vec()).collect();
-            assert_eq!(key(values).values(), parts);
         }
     }
 

@@ -1,12 +1,11 @@
 //! From a message to a [`Request`], the proof that it may be queued; and from a host's message to an [`Answer`].
 //!
 //! `prepare` has the rules for what clients send, `key` what a response is matched by, `answer` what a host says,
-//! `reversal` what undoes a request, `image` what outlives the process, `reply` the messages that the gateway itself
-//! answers with, and `json` messages as JSON objects.
+//! `reversal` what undoes a request, `image` what outlives the process, and `reply` the messages that the gateway itself
+//! answers with.
 
 mod answer;
 mod image;
-pub mod json;
 mod key;
 mod prepare;
 mod reply;
@@ -19,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 pub use answer::Answer;
 pub use image::{AnswerRecord, JournalRecord, Restored, image, journal_record};
 pub use key::{KeyFields, MatchKey, Tid};
-pub use prepare::{Invalid, Rule, Violation, prepare, prepare_draft};
+pub use prepare::{Invalid, Violation, prepare, prepare_draft};
 pub use reply::{AdviceReply, echo_reply, refusal};
 pub use reversal::ReversalImage;
 
@@ -98,14 +97,20 @@ impl Request {
     pub fn as_repeat(&self) -> Bytes {
         with_mti(&self.message, self.mti().repeat())
     }
-    /// Whether this repeats `other`: the elements that identify a transaction beside its key (`echoed`) and the amount
-    /// agree, where both have them. A terminal may use a STAN again.
+    /// Whether this repeats `other`: the elements that identify a transaction beside its key (`echoed`), the terminal and
+    /// the amount agree, where both have them. A terminal may use a STAN again.
     pub fn is_same_as(&self, other: &Request, echoed: &[FieldNumber]) -> bool {
         let agree = |n: FieldNumber| match (self.message.value(n), other.message.value(n)) {
             (Some(own), Some(others)) => own == others,
             _ => true,
         };
-        agree(field::AMOUNT) && echoed.iter().all(|n| agree(*n))
+        agree(field::AMOUNT) && agree(field::TID) && echoed.iter().all(|n| agree(*n))
+    }
+
+    /// Whether this, a reversal, can be about `other`: terminal and amount agree, where both have them. (Its DE 12 may be
+    /// its own.)
+    pub fn is_about(&self, other: &Request) -> bool {
+        self.is_same_as(other, &[])
     }
 
     /// Whether `answer`, a host's message as it came, answers this or what this repeats: the echoed elements agree.

@@ -15,99 +15,6 @@ pub struct Violation {
     pub field: Option<FieldNumber>,
     /// The rule, in words, with limit and the value's length, never the value (`No field 41`, `Field 4 expected to be numeric`).
     pub problem: String,
-    /// Which rule it is.
-    pub rule: Rule,
-    /// The bound that was broken, where the rule has one: characters, digits or bytes; seconds for [`Rule::Age`].
-    pub limit: Option<u64>,
-}
-
-/// The kinds of rules that a request can break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// An obligatory field is missing.
-    Required,
-    /// A key field is missing.
-    KeyField,
-    /// There is a message type, and it is a request's.
-    MessageType,
-    /// No such field.
-    Unknown,
-    /// A field is given twice.
-    Once,
-    /// A value is no string or whole number.
-    JsonType,
-    /// Digits only.
-    Digits,
-    /// A character that the field may not have.
-    Characters,
-    /// Hex, an even number of digits.
-    Hex,
-    /// Too long.
-    MaxLength,
-    /// Too short.
-    MinLength,
-    /// A moment of the calendar.
-    Moment,
-    /// Its local time is too far from ours.
-    Age,
-    /// The message as a whole.
-    Message,
-}
-
-impl Rule {
-    /// All of them.
-    pub const ALL: [Rule; 14] = [
-        Rule::Required,
-        Rule::KeyField,
-        Rule::MessageType,
-        Rule::Unknown,
-        Rule::Once,
-        Rule::JsonType,
-        Rule::Digits,
-        Rule::Characters,
-        Rule::Hex,
-        Rule::MaxLength,
-        Rule::MinLength,
-        Rule::Moment,
-        Rule::Age,
-        Rule::Message,
-    ];
-
-    /// Its name in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Rule::Required => "required",
-            Rule::KeyField => "key_field",
-            Rule::MessageType => "message_type",
-            Rule::Unknown => "unknown_field",
-            Rule::Once => "once",
-            Rule::JsonType => "json_type",
-            Rule::Digits => "digits",
-            Rule::Characters => "characters",
-            Rule::Hex => "hex",
-            Rule::MaxLength => "max_length",
-            Rule::MinLength => "min_length",
-            Rule::Moment => "moment",
-            Rule::Age => "age",
-            Rule::Message => "message",
-        }
-    }
-
-    /// The rule that a value broke, and its bound.
-    pub(super) fn of(error: &BuildError) -> (Rule, Option<u64>) {
-        let bound = |bound: usize| Some(bound as u64);
-        match error {
-            BuildError::UnknownField { .. } => (Rule::Unknown, None),
-            BuildError::TooLong { max, .. } => (Rule::MaxLength, bound(*max)),
-            BuildError::NumberTooBig { bytes, .. } => (Rule::MaxLength, bound(*bytes)),
-            BuildError::TooShort { expected, .. } => (Rule::MinLength, bound(*expected)),
-            BuildError::BadDigit { .. } => (Rule::Digits, None),
-            BuildError::BadCharacter { .. } => (Rule::Characters, None),
-            BuildError::BadHex { .. } | BuildError::OddHex { .. } => (Rule::Hex, None),
-            BuildError::BadMti => (Rule::MessageType, None),
-            _ => (Rule::Message, None),
-        }
-    }
 }
 
 /// Everything that is wrong with a request.
@@ -120,7 +27,7 @@ pub struct Invalid {
     pub expired: bool,
 }
 
-pub(super) fn list(violations: &[Violation]) -> String {
+fn list(violations: &[Violation]) -> String {
     violations.iter().map(|violation| violation.problem.as_str()).collect::<Vec<_>>().join("; ")
 }
 
@@ -174,8 +81,7 @@ pub fn prepare_draft(
     for (n, error) in &errors {
         let is_reported = checks.violations.iter().any(|violation| violation.field == Some(*n));
         if !is_reported {
-            let (rule, limit) = Rule::of(error);
-            checks.add(Some(*n), rule, limit, in_words(*n, error));
+            checks.add(Some(*n), in_words(*n, error));
         }
     }
     checks.age(dialect, draft.mti(), now, |n| {
@@ -183,7 +89,7 @@ pub fn prepare_draft(
         draft.value(n).filter(|_| is_sound)
     });
     if checks.violations.is_empty() {
-        checks.add(None, Rule::Message, None, capitalized(&refused.to_string()));
+        checks.add(None, capitalized(&refused.to_string()));
     }
     Err(checks.into_invalid())
 }
@@ -196,8 +102,8 @@ struct Checks {
 }
 
 impl Checks {
-    fn add(&mut self, field: Option<FieldNumber>, rule: Rule, limit: Option<u64>, problem: String) {
-        self.violations.push(Violation { field, problem, rule, limit });
+    fn add(&mut self, field: Option<FieldNumber>, problem: String) {
+        self.violations.push(Violation { field, problem });
     }
 
     fn into_invalid(self) -> Invalid {
@@ -207,8 +113,7 @@ impl Checks {
 
     fn mti(&mut self, mti: Mti) {
         if !is_taken(mti) {
-            let problem = format!("Field 0 is {mti}, which is no request");
-            self.add(Some(field::MTI), Rule::MessageType, None, problem);
+            self.add(Some(field::MTI), format!("Field 0 is {mti}, which is no request"));
         }
     }
 
@@ -218,11 +123,13 @@ impl Checks {
         let obligatory = dialect.obligatory.get(&mti).or_else(|| dialect.obligatory.get(&mti.first()));
         let obligatory = obligatory.map_or(&[][..], Vec::as_slice);
         for n in obligatory.iter().filter(|n| !has(**n)) {
-            self.add(Some(*n), Rule::Required, None, format!("No field {n}"));
+            self.add(Some(*n), format!("No field {n}"));
         }
         for n in keys.0.iter().filter(|n| !has(**n) && !obligatory.contains(n)) {
-            let problem = format!("No field {n}: it is a key field, without which no reply can be matched");
-            self.add(Some(*n), Rule::KeyField, None, problem);
+            self.add(
+                Some(*n),
+                format!("No field {n}: it is a key field, without which no reply can be matched"),
+            );
         }
     }
 
@@ -239,8 +146,8 @@ impl Checks {
         }
         let Some(value) = value(field) else { return };
         let Some(said) = Civil::parse_yymmddhhmmss(&value) else {
-            let problem = format!("Field {field} is no moment of the calendar, YYMMDDhhmmss");
-            return self.add(Some(field), Rule::Moment, None, problem);
+            return self
+                .add(Some(field), format!("Field {field} is no moment of the calendar, YYMMDDhhmmss"));
         };
         let here = now.wall_ms + i64::from(now.offset_s) * 1000;
         let apart = said.to_seconds().saturating_mul(1000).abs_diff(here);
@@ -253,7 +160,7 @@ impl Checks {
                 apart.div_ceil(1000),
                 within.as_secs(),
             );
-            self.add(Some(field), Rule::Age, Some(within.as_secs()), problem);
+            self.add(Some(field), problem);
         }
     }
 }

@@ -40,7 +40,7 @@ impl ReversalImage {
     /// out. Should all that ever be wrong, what goes out is the original under the reversal's MTI, which the host can
     /// at least read.
     pub fn render(&self, now: Now, repeat: bool, rrn: Option<&[u8]>) -> Bytes {
-        let mti = self.mti(repeat);
+        let mti = if repeat { self.profile.repeat } else { self.profile.first };
         let learned = rrn.filter(|_| self.profile.with_learned_rrn);
         let rendered = match self.draft(mti, now, learned).to_bytes() {
             Err(_) if learned.is_some() => self.draft(mti, now, None).to_bytes(),
@@ -50,11 +50,6 @@ impl ReversalImage {
             debug_assert!(false, "a reversal that can't be written: {error}");
             with_mti(&self.original, mti)
         })
-    }
-
-    /// Its own MTI: of the first sending, or of a repeat.
-    pub fn mti(&self, repeat: bool) -> Mti {
-        if repeat { self.profile.repeat } else { self.profile.first }
     }
 
     /// The MTI that answers it.

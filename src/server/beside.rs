@@ -144,7 +144,7 @@ async fn run_bank(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
     let served = bank::serve(listener, settings, dialect, clock, until(stopped)).await;
     let summary = served.map_err(|error| error.to_string())?;
-    info!(log, "bank closed"; "summary" => %summary);
+    info!(log, "bank closed"; "summary" => ?summary);
     Ok(())
 }
 
@@ -155,11 +155,11 @@ async fn run_clients(
     log: Logger,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), String> {
-    let report = |summary: &testclients::Summary| info!(log, "test clients"; "summary" => %summary);
+    let report = |summary: &testclients::Summary| info!(log, "test clients"; "summary" => ?summary);
     let pace = Pace { seed: clock().wall_ms.unsigned_abs(), ..Pace::default() };
     let ran = testclients::run(settings, pace, dialect, clock, until(stopped), report).await;
     let summary = ran.map_err(|error| error.to_string())?;
-    info!(log, "test clients ended"; "summary" => %summary);
+    info!(log, "test clients ended"; "summary" => ?summary);
     Ok(())
 }
 

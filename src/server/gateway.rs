@@ -1,6 +1,5 @@
 //! The gateway of a process: one upstream, its listeners, and how they end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use slog::{Logger, error, info, o, warn};
@@ -9,14 +8,11 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ServerError;
-use super::restart::{self, Opened};
 use super::signals::Signals;
-use crate::access::{Gate, Guard, Guarded};
-use crate::admin::{ListenerSource, Sources};
 use crate::config::Config;
 use crate::journal::Journal;
-use crate::listener::{Figures, http, tcp};
-use crate::mux::Statistics;
+use crate::journal::memory::Memory;
+use crate::listener::tcp::{self, Listener};
 use crate::net::TimeSource;
 use crate::net::tcp::{Acceptor, Dialler};
 use crate::upstream::{Driver, Endpoint, Handle, Parts, Settings, Source};
@@ -31,29 +27,17 @@ pub(super) struct Gateway {
     name: String,
     driver: Driver<TcpStream>,
     handle: Handle,
-    tcp: Vec<(Guarded<Acceptor>, Arc<tcp::Listener>)>,
-    http: Vec<Http>,
-    durable: bool,
+    listeners: Vec<(Acceptor, std::sync::Arc<Listener>)>,
     log: Logger,
 }
-
-/// An HTTP listener whose socket is bound.
-type Http = (Guarded<Acceptor>, Arc<http::Listener>, Arc<http::v1::Api>);
 
 /// A gateway at work.
 pub(super) struct Running {
     name: String,
     driver: JoinHandle<()>,
     handle: Handle,
-    /// Those of TCP stop at the beginning of a drain, those of HTTP go on to its end: a new request is told.
-    tcp_acceptors: Vec<JoinHandle<()>>,
-    http_acceptors: Vec<JoinHandle<()>>,
-    tcp: Vec<Arc<tcp::Listener>>,
-    http: Vec<Arc<http::Listener>>,
-    /// Whether a journal keeps what is open for the next start.
-    durable: bool,
-    /// What metrics tell of them.
-    figures: Vec<ListenerSource>,
+    acceptors: Vec<JoinHandle<()>>,
+    listeners: Vec<std::sync::Arc<Listener>>,
     log: Logger,
 }
 
@@ -75,22 +59,16 @@ impl Gateway {
         log: &Logger,
         listening: &mut Vec<String>,
     ) -> Result<Gateway, ServerError> {
-        let mut tcp = Vec::new();
+        let mut listeners = Vec::new();
         for settings in &config.tcp {
             // Before `deliveryTimeout` is over: a peer that has vanished is to be noticed within it.
             let user_timeout = settings.delivery_timeout * 4 / 5;
             let acceptor = bind("listenPort", &settings.host, settings.port, Some(user_timeout)).await?;
             listening.push(format!("{} {}", settings.name, acceptor.local_addr()?));
             let log = log.new(o!("listener" => settings.name.clone()));
-            let listener = tcp::Listener::new(
-                settings.clone(),
-                config.dialect.clone(),
-                clock.clone(),
-                log.clone(),
-                config.log.mask,
-            );
-            let gate = Gate::new(config.allowed.clients.clone());
-            tcp.push((Guarded::new(acceptor, gate, clock.clone(), log), listener));
+            let listener =
+                Listener::new(settings.clone(), config.dialect.clone(), clock.clone(), log, config.log.mask);
+            listeners.push((acceptor, listener));
         }
         // Bytes that the host does not acknowledge are a stalled write as well, only that the kernel has them.
         let stall = Some(upstream.write_stall);
@@ -101,25 +79,11 @@ impl Gateway {
             Endpoint::Listen { host, port } => {
                 let acceptor = bind("upstreamListenPort", host, *port, stall).await?;
                 listening.push(format!("{} {}", upstream.name, acceptor.local_addr()?));
-                let log = log.new(o!("upstream" => upstream.name.clone()));
-                let gate = Gate::new(config.allowed.upstream.clone());
-                Source::Accept(Box::new(Guarded::new(acceptor, gate, clock.clone(), log)))
+                Source::Accept(Box::new(acceptor))
             }
         };
-        let opened = match config.journal.as_ref().filter(|_| upstream.mux.journaled) {
-            Some(options) => {
-                let log = log.new(o!("upstream" => upstream.name.clone()));
-                Some(restart::open(options, upstream, config, clock, &log)?)
-            }
-            None => None,
-        };
-        let durable = opened.is_some();
-        let (journal, open, remembered) = match opened {
-            Some(Opened { journal, open, remembered }) => {
-                (Some(Box::new(journal) as Box<dyn Journal>), open, remembered)
-            }
-            None => (None, Vec::new(), Vec::new()),
-        };
+        let journal: Option<Box<dyn Journal>> =
+            upstream.mux.journaled.then(|| Box::new(Memory::new()) as Box<dyn Journal>);
         let parts = Parts {
             dialect: config.dialect.clone(),
             source,
@@ -129,86 +93,20 @@ impl Gateway {
             mask: config.log.mask,
             seed: clock().wall_ms.unsigned_abs() ^ u64::from(std::process::id()) << 32,
         };
-        let (mut driver, handle) = Driver::new(upstream.clone(), parts);
-        // Before the link is dialled and before anybody can submit.
-        driver.recover(open, remembered);
-        let http = bind_http(config, &handle, clock, log, listening).await?;
-        Ok(Gateway { name: upstream.name.clone(), driver, handle, tcp, http, durable, log: log.clone() })
+        let (driver, handle) = Driver::new(upstream.clone(), parts);
+        Ok(Gateway { name: upstream.name.clone(), driver, handle, listeners, log: log.clone() })
     }
 
     /// Begins to serve.
     pub(super) fn start(self) -> Running {
         let driver = tokio::spawn(self.driver.run());
-        let mut running = Running {
-            name: self.name,
-            driver,
-            handle: self.handle,
-            tcp_acceptors: Vec::new(),
-            http_acceptors: Vec::new(),
-            tcp: Vec::new(),
-            http: Vec::new(),
-            durable: self.durable,
-            figures: Vec::new(),
-            log: self.log,
-        };
-        for (acceptor, listener) in self.tcp {
-            let (shown, gate) = (listener.clone(), acceptor.gate());
-            running.figures.push(Arc::new(move || with_gate(shown.figures(), &gate)));
-            let serving = tcp::serve(acceptor, listener.clone(), running.handle.clone());
-            running.tcp_acceptors.push(tokio::spawn(serving));
-            running.tcp.push(listener);
+        let (mut acceptors, mut listeners) = (Vec::new(), Vec::new());
+        for (acceptor, listener) in self.listeners {
+            acceptors.push(tokio::spawn(tcp::serve(acceptor, listener.clone(), self.handle.clone())));
+            listeners.push(listener);
         }
-        for (acceptor, listener, api) in self.http {
-            let (shown, gate) = (listener.clone(), acceptor.gate());
-            running.figures.push(Arc::new(move || with_gate(shown.figures(), &gate)));
-            let serving = http::serve(acceptor, listener.clone(), http::routes_with(api));
-            running.http_acceptors.push(tokio::spawn(serving));
-            running.http.push(listener);
-        }
-        running
+        Running { name: self.name, driver, handle: self.handle, acceptors, listeners, log: self.log }
     }
-}
-
-/// With those whom the door turned away for their address.
-fn with_gate(mut figures: Figures, gate: &Gate) -> Figures {
-    figures.rejected.push(("foreign_address", gate.refused()));
-    figures
-}
-
-/// The HTTP listeners, bound.
-async fn bind_http(
-    config: &Config,
-    handle: &Handle,
-    clock: &TimeSource,
-    log: &Logger,
-    listening: &mut Vec<String>,
-) -> Result<Vec<Http>, ServerError> {
-    let mut bound = Vec::new();
-    for settings in &config.http {
-        let user_timeout = settings.delivery_timeout * 4 / 5;
-        let acceptor = bind("listenHttpPort", &settings.host, settings.port, Some(user_timeout)).await?;
-        listening.push(format!("{} {}", settings.name, acceptor.local_addr()?));
-        let log = log.new(o!("listener" => settings.name.clone()));
-        let listener = http::Listener::new(
-            settings.clone(),
-            config.dialect.clone(),
-            handle.clone(),
-            clock.clone(),
-            log.clone(),
-            config.log.mask,
-        );
-        let gate = Gate::new(config.allowed.http.clone());
-        let guard = Guard::new(config.api_keys.clone(), log.clone());
-        let api = http::v1::Api::new(
-            config.dialect.clone(),
-            handle.clone(),
-            clock.clone(),
-            guard,
-            config.api_docs,
-        )?;
-        bound.push((Guarded::new(acceptor, gate, clock.clone(), log), listener, Arc::new(api)));
-    }
-    Ok(bound)
 }
 
 async fn bind(
@@ -234,24 +132,11 @@ impl Running {
     /// HUP.
     pub(super) fn reset(&self) {
         self.handle.forget_causes();
-        self.handle.set_statistics(Statistics::default());
-    }
-
-    /// Lets itself be looked at, and goes on counting where `statistics` stood.
-    pub(super) fn show_in(&self, sources: &mut Sources, statistics: Statistics) {
-        self.handle.set_statistics(statistics);
-        sources.upstreams.push((self.name.clone(), self.handle.clone()));
-        sources.listeners.extend(self.figures.iter().cloned());
     }
 
     /// No new connections, no new requests; what is in flight gets its answer. At once with a second signal.
-    /// With the last statistics, unless the upstream does not tell them any more.
-    pub(super) async fn stop(
-        self,
-        drain_timeout: Duration,
-        signals: &mut Signals,
-    ) -> (Stopped, Option<Statistics>) {
-        for acceptor in &self.tcp_acceptors {
+    pub(super) async fn stop(self, drain_timeout: Duration, signals: &mut Signals) -> Stopped {
+        for acceptor in &self.acceptors {
             acceptor.abort();
         }
         info!(self.log, "draining"; "at_most_s" => drain_timeout.as_secs());
@@ -265,48 +150,33 @@ impl Running {
         }
     }
 
-    async fn drain(&self, drain_timeout: Duration, end: Instant) -> (Stopped, Option<Statistics>) {
+    async fn drain(&self, drain_timeout: Duration, end: Instant) -> Stopped {
         // The driver keeps its own time; the limit here is for one that does not answer.
         let drained = timeout_at(end + LAST_WRITES, self.handle.drain(drain_timeout)).await;
         let Ok(Some(drained)) = drained else {
             error!(self.log, "the upstream did not come to rest"; "upstream" => &self.name);
-            return (Stopped::Owing, None);
+            return Stopped::Owing;
         };
-        for acceptor in &self.http_acceptors {
-            acceptor.abort();
-        }
-        let rest = end.max(Instant::now() + LAST_WRITES);
-        for listener in &self.tcp {
-            if timeout_at(rest, listener.at_rest()).await.is_err() {
+        for listener in &self.listeners {
+            if timeout_at(end.max(Instant::now() + LAST_WRITES), listener.at_rest()).await.is_err() {
                 warn!(self.log, "clients cut off"; "connections" => listener.connections());
             }
         }
-        for listener in &self.http {
-            if timeout_at(rest, listener.at_rest()).await.is_err() {
-                warn!(self.log, "HTTP clients cut off"; "connections" => listener.connections());
-            }
-        }
-        let owing = drained.owed > 0 && !drained.durable;
-        (if owing { Stopped::Owing } else { Stopped::AtRest }, Some(drained.statistics))
+        if drained.owed == 0 || drained.durable { Stopped::AtRest } else { Stopped::Owing }
     }
 
     /// What is given up by stopping now.
-    async fn last_look(&self) -> (Stopped, Option<Statistics>) {
-        let Some(snapshot) = timeout(LAST_LOOK, self.handle.snapshot()).await.ok().flatten() else {
-            return (Stopped::Owing, None);
-        };
-        let tally = snapshot.tally;
-        if tally.open == 0 {
-            return (Stopped::AtRest, Some(snapshot.statistics));
+    async fn last_look(&self) -> Stopped {
+        let tally =
+            timeout(LAST_LOOK, self.handle.snapshot()).await.ok().flatten().map(|snapshot| snapshot.tally);
+        match tally {
+            Some(tally) if tally.open == 0 => Stopped::AtRest,
+            Some(tally) => {
+                error!(self.log, "stopped with transactions open and no journal";
+                    "in_flight" => tally.in_flight, "owed" => tally.owed, "open" => tally.open);
+                Stopped::Owing
+            }
+            None => Stopped::Owing,
         }
-        if self.durable {
-            // The journal is flushed as the driver goes; the next start makes good what is open.
-            warn!(self.log, "stopped with transactions open: the journal has them";
-                "in_flight" => tally.in_flight, "owed" => tally.owed, "open" => tally.open);
-            return (Stopped::AtRest, Some(snapshot.statistics));
-        }
-        error!(self.log, "stopped with transactions open and no journal";
-            "in_flight" => tally.in_flight, "owed" => tally.owed, "open" => tally.open);
-        (Stopped::Owing, Some(snapshot.statistics))
     }
 }

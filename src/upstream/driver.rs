@@ -5,8 +5,6 @@
 //! writes them in one go. It goes round until nothing is left to do. Nothing in it awaits: a write that blocks never
 //! keeps it from reading.
 
-mod dump;
-mod snapshot;
 mod wire;
 
 use std::collections::VecDeque;
@@ -16,19 +14,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use slog::{Drain, Logger};
+use slog::Logger;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
 use super::backoff::Backoff;
-use super::handle::{Command, Drained, Handle, Notice, Policy, Shared};
+use super::handle::{Command, Drained, Handle, Notice, Policy, Shared, Snapshot};
 use super::link::{Link, Source};
 use super::report::{Down, Report};
 use super::sessions::{Orphan, Sessions};
 use crate::dialect::Dialect;
 use crate::iso8583::mask::MaskStyle;
 use crate::journal::{Journal, Verdict};
-use crate::mux::{Action, Census, Event, JournalOp, Mux, Objection, Outcome, Recovered, Remembered, TxId};
+use crate::mux::{Action, Event, JournalOp, Mux, Objection, Recovered, Remembered};
 use crate::net::{Alarm, Stream, TimeSource};
 use crate::time::Now;
 
@@ -88,11 +86,6 @@ pub struct Driver<S> {
     ops: Vec<JournalOp>,
     verdicts: Vec<Verdict>,
 
-    /// The census taken last, and when.
-    census: Option<(Duration, Census)>,
-    /// The transaction accepted last.
-    last_accepted: Option<TxId>,
-
     alarm: Alarm,
     /// Since when the output could not be written.
     stalled: Option<Duration>,
@@ -123,7 +116,7 @@ impl<S: Stream> Driver<S> {
             link: Link::new(parts.source, backoff),
             sessions: Sessions::default(),
             journal: parts.journal,
-            report: Report::new(parts.log.clone(), parts.mask, settings.mux.key_fields.clone()),
+            report: Report::new(parts.log.clone(), parts.mask),
             log: parts.log,
             mask: parts.mask,
             queue,
@@ -140,8 +133,6 @@ impl<S: Stream> Driver<S> {
             orphans: Vec::new(),
             ops: Vec::new(),
             verdicts: Vec::new(),
-            census: None,
-            last_accepted: None,
             alarm: Alarm::default(),
             stalled: None,
             active: now.uptime,
@@ -230,22 +221,10 @@ impl<S: Stream> Driver<S> {
 
     fn on_command(&mut self, command: Command, now: Now) {
         match command {
-            Command::Recall { seat, slot, record } => {
-                if let Some(client) = self.sessions.submitted(&seat, slot) {
-                    self.mux.handle(now, Event::Recall { client, record: *record });
-                    self.carry_out();
-                }
-            }
-            Command::Find { key, reply } => drop(reply.send(self.mux.find(&key))),
             Command::Submit { seat, slot, request, record } => {
                 if let Some(client) = self.sessions.submitted(&seat, slot) {
-                    let shown = seat.who().filter(|_| self.log.is_trace_enabled());
-                    let shown = shown.map(|who| (who, request.message().clone()));
                     self.mux
                         .handle(now, Event::Submit { client, request, record: record.map(|record| *record) });
-                    if let Some((who, message)) = shown {
-                        self.dump_request(who, &message);
-                    }
                     // At once: its acceptance must be noted before the session's end can follow in the same batch.
                     self.carry_out();
                 }
@@ -287,12 +266,12 @@ impl<S: Stream> Driver<S> {
                 }
             }
             Command::Snapshot(reply) => {
-                let _ = reply.send(Box::new(self.snapshot(now)));
+                let _ = reply.send(Snapshot {
+                    tally: self.mux.tally(),
+                    link: self.report.link,
+                    journal_up: self.mux.is_journal_up(),
+                });
             }
-            Command::Oldest { most, reply } => {
-                let _ = reply.send(self.oldest(most, now));
-            }
-            Command::SetStatistics(statistics) => self.mux.set_statistics(*statistics),
             Command::Status { id, reply } => {
                 let _ = reply.send(self.mux.status(id));
             }
@@ -334,26 +313,11 @@ impl<S: Stream> Driver<S> {
             match action {
                 Action::Accepted { id, client } => {
                     self.sessions.accepted(client, id);
-                    self.last_accepted = Some(id);
-                    if self.log.is_debug_enabled()
-                        && let Some(view) = self.mux.view(id)
-                    {
-                        self.report.accepted(id, view.mti, &view.key);
-                    }
                 }
-                Action::Reply { id, client, outcome } => {
-                    match &outcome {
-                        Outcome::Answered { bytes, .. } if self.log.is_trace_enabled() => {
-                            self.dump_reply(client, id, bytes);
-                        }
-                        Outcome::Answered { .. } | Outcome::Known(_) => {}
-                        Outcome::Failed(failure) => self.report.failed(*failure),
-                    }
-                    match self.sessions.reply(client, id, outcome) {
-                        true => replies += 1,
-                        false => self.report.nobody_waits(id),
-                    }
-                }
+                Action::Reply { id, client, outcome } => match self.sessions.reply(client, id, outcome) {
+                    true => replies += 1,
+                    false => self.report.nobody_waits(id),
+                },
                 Action::Journal(op) => self.ops.push(op),
                 Action::Fact(fact) => self.report.fact(&fact),
                 // The journal was told by an operation of its own.
@@ -409,7 +373,7 @@ impl<S: Stream> Driver<S> {
         self.link.close();
         self.report.drained(owed, durable);
         if let Some(done) = self.draining.take() {
-            let _ = done.send(Drained { owed, durable, statistics: self.mux.statistics().clone() });
+            let _ = done.send(Drained { owed, durable });
         }
         true
     }

@@ -4,8 +4,6 @@
 //! and its end after all that it has submitted. The queue is unbounded by type and bounded by construction: at most
 //! [`SUBMITS_MAX`] requests wait in it (more are refused), and each has at most a delivery and an acknowledgement to follow.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -16,12 +14,8 @@ use futures::channel::mpsc as mailbox;
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 
-use super::counts::Counts;
 use super::report::LinkTally;
-use crate::iso8583::Mti;
-use crate::mux::{
-    Census, Failure, Objection, Order, Outcome, Outcomes, Record, Statistics, Status, Tally, Timings, TxId,
-};
+use crate::mux::{Failure, Objection, Order, Outcome, Record, Status, Tally, TxId};
 use crate::rules::{KeyFields, Request};
 
 /// Requests that may wait for the driver's attention. Reaching it refuses with [`Failure::QueueFull`].
@@ -72,76 +66,23 @@ pub enum Notice {
 }
 
 /// Counters and gauges of one upstream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Snapshot {
-    /// When it was taken (uptime).
-    pub at: Duration,
-    /// Whether it takes no new requests any more.
-    pub draining: bool,
-    /// `maxQueue`.
-    pub queue_max: usize,
-    /// The counters of its core.
+    /// Those of its core.
     pub tally: Tally,
-    /// What stands where in it. Walked through at most once in [`CENSUS_AGE_MAX`]; else the one before.
-    pub census: Census,
-    /// How transactions ended.
-    pub outcomes: Outcomes,
-    /// How long things took.
-    pub timings: Timings,
-    /// What happened, by cause.
-    pub counts: Counts,
     /// Those of its link.
     pub link: LinkTally,
     /// Whether the journal takes intents. While it does not, financial requests are refused.
     pub journal_up: bool,
-    /// The numbers of the statistics server.
-    pub statistics: Statistics,
-}
-
-/// A census may be so old.
-pub const CENSUS_AGE_MAX: Duration = Duration::from_secs(1);
-
-/// One open or parked transaction, for people: nothing in it is card data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Its id, as in the logs.
-    pub request: TxId,
-    /// Its request's MTI.
-    pub mti: Mti,
-    /// Its key fields by name, masked.
-    pub key: Vec<(&'static str, String)>,
-    /// Where it is (see [`crate::mux::View::state`]).
-    pub state: &'static str,
-    /// Since its arrival.
-    pub age: Duration,
-    /// How often its reversal or advice was sent.
-    pub attempts: u32,
-}
-
-/// Who is at the other end of a session, as logs name it: `tcp:127.0.0.1:4711`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// What it speaks.
-    pub scheme: &'static str,
-    /// Its address.
-    pub peer: SocketAddr,
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.scheme, self.peer)
-    }
 }
 
 /// What remained when an upstream came to rest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Reversals and advices not yet accepted by the host.
     pub owed: usize,
     /// Whether a journal keeps them for the next start.
     pub durable: bool,
-    /// The numbers of the statistics server, for their dump.
-    pub statistics: Statistics,
 }
 
 /// What goes to the driver.
@@ -149,17 +90,13 @@ pub(super) enum Command {
     Open(Arc<Seat>),
     Closed(Arc<Seat>),
     Submit { seat: Arc<Seat>, slot: Slot, request: Box<Request>, record: Option<Box<Record>> },
-    Recall { seat: Arc<Seat>, slot: Slot, record: Box<Record> },
     Delivered { seat: Arc<Seat>, slot: Slot, id: TxId },
     DeliveryFailed { seat: Arc<Seat>, slot: Slot, id: TxId },
     Acknowledged(SmallVec<[TxId; 4]>),
     Undelivered(SmallVec<[TxId; 4]>),
-    Snapshot(oneshot::Sender<Box<Snapshot>>),
-    Oldest { most: usize, reply: oneshot::Sender<Vec<Standing>> },
-    SetStatistics(Box<Statistics>),
+    Snapshot(oneshot::Sender<Snapshot>),
     Status { id: TxId, reply: oneshot::Sender<Option<Status>> },
     Operate { order: Order, reply: oneshot::Sender<Result<(), Objection>> },
-    Find { key: [u8; 32], reply: oneshot::Sender<Option<TxId>> },
     ForgetCauses,
     Drain { within: Duration, done: oneshot::Sender<Drained> },
 }
@@ -183,15 +120,9 @@ pub(super) struct Seat {
     /// Index and generation, written and read by the driver alone.
     place: AtomicU64,
     notices: mailbox::UnboundedSender<Notice>,
-    who: Option<Who>,
 }
 
 impl Seat {
-    /// Who it is, if the driver is to dump what it says and gets at `vv`.
-    pub(super) fn who(&self) -> Option<Who> {
-        self.who
-    }
-
     pub(super) fn place(&self) -> u64 {
         self.place.load(Ordering::Relaxed)
     }
@@ -222,18 +153,8 @@ impl Handle {
     /// Opens a session for one client. Dropping it ends it: requests without an answer lose their client, answers that
     /// were not confirmed count as not delivered.
     pub fn session(&self) -> Session {
-        self.seat(None)
-    }
-
-    /// The same for a client that the log names: at `vv` the driver dumps its requests and their answers, each with its
-    /// transaction's id, and the listener does not.
-    pub fn session_of(&self, who: Who) -> Session {
-        self.seat(Some(who))
-    }
-
-    fn seat(&self, who: Option<Who>) -> Session {
         let (sender, notices) = mailbox::unbounded();
-        let seat = Arc::new(Seat { place: AtomicU64::new(u64::MAX), notices: sender, who });
+        let seat = Arc::new(Seat { place: AtomicU64::new(u64::MAX), notices: sender });
         let session = Session { handle: self.clone(), seat, notices };
         session.send(Command::Open(session.seat.clone()));
         session
@@ -243,19 +164,7 @@ impl Handle {
     pub async fn snapshot(&self) -> Option<Snapshot> {
         let (reply, snapshot) = oneshot::channel();
         self.commands.send(Command::Snapshot(reply)).ok()?;
-        snapshot.await.ok().map(|snapshot| *snapshot)
-    }
-
-    /// The oldest `most` open or parked transactions; `None` when the upstream is no more.
-    pub async fn oldest(&self, most: usize) -> Option<Vec<Standing>> {
-        let (reply, oldest) = oneshot::channel();
-        self.commands.send(Command::Oldest { most, reply }).ok()?;
-        oldest.await.ok()
-    }
-
-    /// Sets the numbers of the statistics server: to zero, or to what they were before a restart. Metrics go on.
-    pub fn set_statistics(&self, statistics: Statistics) {
-        let _ = self.commands.send(Command::SetStatistics(Box::new(statistics)));
+        snapshot.await.ok()
     }
 
     /// The truth about one transaction: open, or remembered because it was submitted with a [`Record`].
@@ -273,13 +182,6 @@ impl Handle {
         let (reply, result) = oneshot::channel();
         self.commands.send(Command::Operate { order, reply }).map_err(|_| Objection::Unknown)?;
         result.await.unwrap_or(Err(Objection::Unknown))
-    }
-
-    /// The transaction that is remembered under this key of a [`Record`].
-    pub async fn find(&self, key: [u8; 32]) -> Option<TxId> {
-        let (reply, found) = oneshot::channel();
-        self.commands.send(Command::Find { key, reply }).ok()?;
-        found.await.ok().flatten()
     }
 
     /// Forgets which causes of trouble were logged before, so that each is logged once more.
@@ -337,12 +239,6 @@ impl Session {
                 Failure::Draining
             },
         )
-    }
-
-    /// Asks again for what was submitted with this record before: nothing is sent. What is not known by it is refused
-    /// with [`Failure::Expired`]. Exactly one [`Notice::Reply`] follows.
-    pub fn recall(&self, slot: Slot, record: Record) {
-        self.send(Command::Recall { seat: self.seat.clone(), slot, record: Box::new(record) });
     }
 
     /// Every byte of the reply was taken by the client's socket (and acknowledged, where the client has closed its

@@ -1,21 +1,17 @@
 //! One upstream: the driver task that owns its mux and its link, and the handle by which listeners reach it.
 
 mod backoff;
-mod counts;
 mod driver;
 mod handle;
 mod incoming;
 mod link;
 mod report;
 mod sessions;
-mod shown_key;
-pub mod words;
 
 use std::time::Duration;
 
-pub use counts::{ByCause, Counts};
 pub use driver::{Driver, Parts};
-pub use handle::{Drained, Handle, Notice, Policy, SUBMITS_MAX, Session, Slot, Snapshot, Standing, Who};
+pub use handle::{Drained, Handle, Notice, Policy, SUBMITS_MAX, Session, Slot, Snapshot};
 pub use link::Source;
 pub use report::LinkTally;
 

@@ -10,14 +10,11 @@ use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
 
-use super::counts::Counts;
-use super::shown_key::Shown;
-use super::words;
 use crate::dialect::{RequestClass, ReversalClass};
-use crate::iso8583::mask::MaskStyle;
+use crate::iso8583::mask::{self, MaskStyle};
 use crate::iso8583::{Mti, ParseError};
-use crate::mux::{Doubt, Fact, Failure, FinalState, TxId};
-use crate::rules::{KeyFields, MatchKey};
+use crate::mux::{Doubt, Fact, FinalState, TxId};
+use crate::rules::MatchKey;
 
 /// Causes of trouble that are remembered as logged; when there are more, further ones are only counted.
 const CAUSES_MAX: usize = 64;
@@ -29,8 +26,6 @@ pub struct LinkTally {
     pub up: bool,
     /// Links that came up.
     pub connects: u64,
-    /// Links that were lost or closed.
-    pub losses: u64,
     /// Attempts that failed.
     pub failures: u64,
     /// Second connections turned away.
@@ -51,26 +46,14 @@ pub struct LinkTally {
 pub(super) struct Report {
     log: Logger,
     mask: MaskStyle,
-    key_fields: KeyFields,
     causes: HashSet<String>,
     last_reversal: Option<TxId>,
-    about: Option<TxId>,
     pub(super) link: LinkTally,
-    pub(super) counts: Counts,
 }
 
 impl Report {
-    pub(super) fn new(log: Logger, mask: MaskStyle, key_fields: KeyFields) -> Report {
-        Report {
-            log,
-            mask,
-            key_fields,
-            causes: HashSet::new(),
-            last_reversal: None,
-            about: None,
-            link: LinkTally::default(),
-            counts: Counts::default(),
-        }
+    pub(super) fn new(log: Logger, mask: MaskStyle) -> Report {
+        Report { log, mask, causes: HashSet::new(), last_reversal: None, link: LinkTally::default() }
     }
 
     /// Logs each cause of trouble once more.
@@ -86,7 +69,6 @@ impl Report {
 
     pub(super) fn link_down(&mut self, why: &Down, pause: Duration) {
         self.link.up = false;
-        self.link.losses += 1;
         match why {
             Down::Idle | Down::Stopped => info!(self.log, "upstream link closed"; "reason" => %why),
             _ => warn!(self.log, "upstream link lost"; "reason" => %why, "retry_ms" => millis(pause)),
@@ -131,27 +113,7 @@ impl Report {
 
     /// An answer that nobody waits for any more: the session ended in the same moment.
     pub(super) fn nobody_waits(&self, request: Option<TxId>) {
-        debug!(self.log, "reply has no taker"; "request" => %OrNone(request));
-    }
-
-    /// A client is told that it gets no answer.
-    pub(super) fn failed(&mut self, failure: Failure) {
-        self.counts.failure(failure);
-    }
-
-    /// What the last fact was about, since this was asked before.
-    pub(super) fn take_about(&mut self) -> Option<TxId> {
-        self.about.take()
-    }
-
-    /// A key, for people.
-    pub(super) fn key_pairs(&self, key: &MatchKey) -> Vec<(&'static str, String)> {
-        self.shown(key).pairs()
-    }
-
-    /// At `vv`: the line that ties a transaction's id to its key.
-    pub(super) fn accepted(&self, id: TxId, mti: Mti, key: &MatchKey) {
-        debug!(self.log, "request accepted"; "request" => %id, "mti" => %mti, self.shown(key));
+        debug!(self.log, "reply has no taker"; "request" => request.map(|id| id.to_string()));
     }
 
     pub(super) fn drained(&self, owed: usize, durable: bool) {
@@ -169,106 +131,104 @@ impl Report {
         self.last_reversal
     }
 
-    /// Counts and words one fact of the core.
+    /// Words one fact of the core.
     pub(super) fn fact(&mut self, fact: &Fact) {
-        self.counts.fact(fact);
         if let Fact::ReversalSent { id, .. } = fact {
             self.last_reversal = Some(*id);
         }
-        self.about = about(fact).or(self.about);
         let log = &self.log;
         match fact {
             Fact::Ended { id, mti, key, state, age } => match state {
                 FinalState::DeclinedUndelivered | FinalState::Unanswered | FinalState::NeverSent => {
-                    info!(log, "transaction ended"; "request" => %id, "mti" => %mti, self.shown(key),
-                        "state" => words::state(*state), "age_ms" => millis(*age));
+                    info!(log, "transaction ended"; "request" => %id, "mti" => %mti, "key" => %self.shown(key),
+                        "state" => ?state, "age_ms" => millis(*age));
                 }
                 _ => {
-                    debug!(log, "transaction ended"; "request" => %id, "mti" => %mti, self.shown(key),
-                        "state" => words::state(*state), "age_ms" => millis(*age));
+                    debug!(log, "transaction ended"; "request" => %id, "mti" => %mti, "key" => %self.shown(key),
+                    "state" => ?state, "age_ms" => millis(*age))
                 }
             },
             Fact::Refused { mti, key, failure } => {
-                info!(log, "request refused"; "mti" => %mti, self.shown(key), "reason" => words::failure(*failure));
+                info!(log, "request refused"; "mti" => %mti, "key" => %self.shown(key), "reason" => ?failure);
             }
             Fact::Superseded { id, key } => {
-                warn!(log, "a new request uses the key of a parked entry"; "request" => %id, self.shown(key));
+                warn!(log, "a new request uses the key of a parked entry"; "request" => %id, "key" => %self.shown(key));
             }
             Fact::Reopened { id, was } => {
                 warn!(log, "an ended transaction is open again"; "request" => %id, "was" => %was);
             }
             Fact::Recovered { id, was, mti, key, stage } => {
                 info!(log, "taken over from the journal"; "request" => %id, "was" => %was, "mti" => %mti,
-                    self.shown(key), "stage" => words::stage(*stage));
+                    "key" => %self.shown(key), "stage" => ?stage);
             }
             Fact::NotRecovered { row } => {
                 error!(log, "no room to take a transaction over from the journal"; "row" => row);
             }
             Fact::Listed { id, key, why } => {
-                error!(log, "listed, not sent: a person must act"; "request" => %id, self.shown(key),
-                    "reason" => words::withheld(*why));
+                error!(log, "listed, not sent: a person must act"; "request" => %id, "key" => %self.shown(key),
+                    "reason" => ?why);
             }
             Fact::Retried { id, key } => {
-                warn!(log, "sent on its way again by a person"; "request" => %id, self.shown(key));
+                warn!(log, "sent on its way again by a person"; "request" => %id, "key" => %self.shown(key));
             }
             Fact::Resolved { id, key } => {
-                warn!(log, "resolved by a person"; "request" => %id, self.shown(key));
+                warn!(log, "resolved by a person"; "request" => %id, "key" => %self.shown(key));
             }
             Fact::Owed { id, mti, key, why: Doubt::Advice } => {
-                info!(log, "advice is stored and will be forwarded"; "request" => %id, "mti" => %mti, self.shown(key));
+                info!(log, "advice is stored and will be forwarded"; "request" => %id, "mti" => %mti,
+                    "key" => %self.shown(key));
             }
             Fact::Owed { id, mti, key, why: Doubt::Stopped } => {
-                error!(log, "in doubt when the gateway stopped"; "request" => %id, "mti" => %mti, self.shown(key));
+                error!(log, "in doubt when the gateway stopped"; "request" => %id, "mti" => %mti,
+                    "key" => %self.shown(key));
             }
             Fact::Owed { id, mti, key, why } => {
-                warn!(log, "in doubt, to be reversed"; "request" => %id, "mti" => %mti, self.shown(key),
-                    "reason" => words::doubt(*why));
+                warn!(log, "in doubt, to be reversed"; "request" => %id, "mti" => %mti, "key" => %self.shown(key),
+                    "reason" => doubt(*why));
             }
             Fact::ReversalSent { id, key, attempt } => {
-                info!(log, "reversal sent"; "request" => %id, self.shown(key), "attempt" => attempt);
+                info!(log, "reversal sent"; "request" => %id, "key" => %self.shown(key), "attempt" => attempt);
             }
             Fact::ReversalAnswered { id, key, class: ReversalClass::Accepted, attempt } => {
-                info!(log, "reversal accepted"; "request" => %id, self.shown(key), "attempt" => attempt);
+                info!(log, "reversal accepted"; "request" => %id, "key" => %self.shown(key), "attempt" => attempt);
             }
             Fact::ReversalAnswered { id, key, class, attempt } => {
-                warn!(log, "reversal not accepted"; "request" => %id, self.shown(key),
-                    "answer" => words::reversal_class(*class), "attempt" => attempt);
+                warn!(log, "reversal not accepted"; "request" => %id, "key" => %self.shown(key), "answer" => ?class,
+                    "attempt" => attempt);
             }
             Fact::ReversalUnanswered { id, key, attempt } => {
-                warn!(log, "reversal not answered"; "request" => %id, self.shown(key), "attempt" => attempt);
+                warn!(log, "reversal not answered"; "request" => %id, "key" => %self.shown(key), "attempt" => attempt);
             }
             Fact::Parked { id, key, attempts } => {
-                error!(log, "reversal parked: out of tries, a person must act"; "request" => %id, self.shown(key),
-                    "attempt" => attempts);
+                error!(log, "reversal parked: out of tries, a person must act"; "request" => %id,
+                    "key" => %self.shown(key), "attempt" => attempts);
             }
             Fact::ReversalCancelled { id, key } => {
-                info!(log, "reversal not needed: the host declined"; "request" => %id, self.shown(key));
+                info!(log, "reversal not needed: the host declined"; "request" => %id, "key" => %self.shown(key));
             }
             Fact::NotReversed { id, key } => {
-                error!(log, "owed and not reversed: noAutoReversal is set"; "request" => %id, self.shown(key));
+                error!(log, "owed and not reversed: noAutoReversal is set"; "request" => %id, "key" => %self.shown(key));
             }
             Fact::Late { id, key, class } => {
-                warn!(log, "late response"; "request" => %id, self.shown(key), "class" => words::class(*class));
+                warn!(log, "late response"; "request" => %id, "key" => %self.shown(key), "class" => ?class);
             }
             Fact::Again { key, mti } => {
-                info!(log, "the same response again"; "mti" => %mti, self.shown(key));
+                info!(log, "the same response again"; "mti" => %mti, "key" => %self.shown(key));
             }
             Fact::ApprovedAfterDecline { id, key } => {
-                warn!(log, "host approved what it had declined"; "request" => %id, self.shown(key));
+                warn!(log, "host approved what it had declined"; "request" => %id, "key" => %self.shown(key));
             }
-            Fact::Unmatched { mti, key: Some(key), nearest, why } => {
-                warn!(log, "host message matches nothing"; "mti" => %mti, "reason" => words::unmatched(*why),
-                    self.shown(key), "nearest" => %OrNone(nearest.as_ref().map(|key| self.shown(key))));
-            }
-            Fact::Unmatched { mti, key: None, why, .. } => {
-                warn!(log, "host message matches nothing"; "mti" => %mti, "reason" => words::unmatched(*why));
+            Fact::Unmatched { mti, key, nearest, why } => {
+                warn!(log, "host message matches nothing"; "mti" => %mti, "reason" => ?why,
+                    "key" => %OrNone(key.as_ref().map(|key| self.shown(key))),
+                    "nearest" => %OrNone(nearest.as_ref().map(|key| self.shown(key))));
             }
             Fact::ClientGone { id, key, class: RequestClass::Declined } => {
-                info!(log, "client was gone when its decline came"; "request" => %id, self.shown(key));
+                info!(log, "client was gone when its decline came"; "request" => %id, "key" => %self.shown(key));
             }
             Fact::ClientGone { id, key, class } => {
-                warn!(log, "client was gone when its answer came"; "request" => %id, self.shown(key),
-                    "class" => words::class(*class));
+                warn!(log, "client was gone when its answer came"; "request" => %id, "key" => %self.shown(key),
+                    "class" => ?class);
             }
         }
     }
@@ -281,8 +241,8 @@ impl Report {
         self.causes.insert(cause)
     }
 
-    fn shown<'a>(&'a self, key: &'a MatchKey) -> Shown<'a> {
-        Shown { key, fields: &self.key_fields, mask: self.mask }
+    fn shown<'a>(&self, key: &'a MatchKey) -> Shown<'a> {
+        Shown(key, self.mask)
     }
 }
 
@@ -305,34 +265,33 @@ pub(super) enum Down {
     Stopped,
 }
 
-/// The transaction that a fact is about.
-fn about(fact: &Fact) -> Option<TxId> {
-    match fact {
-        Fact::Ended { id, .. }
-        | Fact::Superseded { id, .. }
-        | Fact::Reopened { id, .. }
-        | Fact::Recovered { id, .. }
-        | Fact::Listed { id, .. }
-        | Fact::Retried { id, .. }
-        | Fact::Resolved { id, .. }
-        | Fact::Owed { id, .. }
-        | Fact::ReversalSent { id, .. }
-        | Fact::ReversalAnswered { id, .. }
-        | Fact::ReversalUnanswered { id, .. }
-        | Fact::Parked { id, .. }
-        | Fact::ReversalCancelled { id, .. }
-        | Fact::NotReversed { id, .. }
-        | Fact::Late { id, .. }
-        | Fact::ApprovedAfterDecline { id, .. }
-        | Fact::ClientGone { id, .. } => Some(*id),
-        Fact::Refused { .. } | Fact::NotRecovered { .. } | Fact::Again { .. } | Fact::Unmatched { .. } => {
-            None
-        }
+fn doubt(why: Doubt) -> &'static str {
+    match why {
+        Doubt::NoReply => "no reply by the deadline",
+        Doubt::LinkLost => "link lost",
+        Doubt::ClientGone => "client gone",
+        Doubt::Undelivered => "approved, not delivered",
+        Doubt::ApprovedAfterDecline => "approved after a decline",
+        Doubt::ApprovedAfterReversal => "approved after its reversal was answered",
+        Doubt::Stopped => "gateway stopped",
+        Doubt::Ambiguous => "several requests with this key",
+        Doubt::Advice => "advice",
+        Doubt::Restarted => "open in the journal at start",
+        Doubt::Operator => "a person said so",
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A key, masked when it is formatted and not before.
+struct Shown<'a>(&'a MatchKey, MaskStyle);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask::free_text(&self.0.0.escape_ascii().to_string(), self.1))
+    }
 }
 
 /// A value, or a dash.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::handle::{Notice, Seat, Slot, Who};
+use super::handle::{Notice, Seat, Slot};
 use crate::mux::{ClientTag, Outcome, TxId};
 
 const SLOT_BITS: u32 = 16;
@@ -132,14 +132,6 @@ impl Sessions {
             seat.tell(Notice::Reply { slot, id, outcome });
         }
         true
-    }
-
-    /// Who the session behind `tag` is, if the driver dumps for it.
-    pub(super) fn who(&self, tag: ClientTag) -> Option<Who> {
-        let place = tag.0 >> SLOT_BITS;
-        let entry = self.entries.get(usize::try_from(place >> GENERATION_BITS).ok()?)?;
-        let seat = entry.seat.as_ref().filter(|_| entry.generation == place & GENERATION_MASK)?;
-        seat.who()
     }
 
     /// A session has confirmed an answer (delivered or not). `false`: that answer was no longer open.

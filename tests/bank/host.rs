@@ -39,7 +39,6 @@ pub fn settings(faults: Faults) -> Settings {
         unlimited: false,
         magic: true,
         ledger: None,
-        allowed: Default::default(),
         faults,
         seed: 42,
     }

@@ -6,8 +6,6 @@
 mod audit;
 mod faults;
 mod host;
-#[path = "../support/isoload.rs"]
-mod isoload;
 mod load;
 mod process;
 mod recorded;

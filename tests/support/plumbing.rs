@@ -18,7 +18,6 @@ use socketqueue::dialect::Dialect;
 use socketqueue::framing::Framing;
 use socketqueue::iso8583::mask::MaskStyle;
 use socketqueue::iso8583::{Draft, FieldNumber, Message, Mti};
-use socketqueue::listener::http;
 use socketqueue::listener::tcp::{self, Listener, OnReject};
 use socketqueue::net::{Accept, Connected, Dial, Dialling, Stream, TimeSource};
 use socketqueue::time::Now;
@@ -131,11 +130,6 @@ impl Peer {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// The same to a gateway that may have closed.
-    pub async fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
-    }
-
     /// Sends one message.
     pub async fn send(&mut self, message: &[u8]) {
         let framed = framed(message, self.headed);
@@ -187,25 +181,6 @@ impl Peer {
     pub async fn one_read(&mut self) -> Bytes {
         assert!(timeout(PATIENCE, self.fill()).await.expect("bytes come"), "the connection stands");
         self.buffer.split().freeze()
-    }
-
-    /// So many bytes, no less.
-    pub async fn bytes(&mut self, count: usize) -> Bytes {
-        while self.buffer.len() < count {
-            assert!(timeout(PATIENCE, self.fill()).await.expect("bytes come"), "the connection stands");
-        }
-        self.buffer.split_to(count).freeze()
-    }
-
-    /// All bytes up to `mark` and with it.
-    pub async fn until(&mut self, mark: &[u8]) -> Bytes {
-        loop {
-            if let Some(at) = self.buffer.windows(mark.len()).position(|window| window == mark) {
-                return self.buffer.split_to(at + mark.len()).freeze();
-            }
-            let so_far = String::from_utf8_lossy(&self.buffer).into_owned();
-            assert!(timeout(PATIENCE, self.fill()).await.expect("bytes come"), "ended after {so_far:?}");
-        }
     }
 
     /// Waits until the gateway has closed, and gives what came before.
@@ -317,7 +292,6 @@ fn address(port: u16) -> SocketAddr {
 pub struct Setup {
     pub upstream: upstream::Settings,
     pub tcp: tcp::Settings,
-    pub http: http::Settings,
     /// Bytes that a link, and a client's connection, hold without being read.
     pub link_window: usize,
     pub client_window: usize,
@@ -331,7 +305,6 @@ pub struct Setup {
 pub struct World {
     pub handle: Handle,
     pub listener: Arc<Listener>,
-    pub http: Arc<http::Listener>,
     pub dialect: Arc<Dialect>,
     pub refusals: Refusals,
     pub driver: JoinHandle<()>,
@@ -339,7 +312,6 @@ pub struct World {
     links: mpsc::UnboundedReceiver<Peer>,
     host_connects: mpsc::UnboundedSender<io::Result<MemoryStream>>,
     client_connects: mpsc::UnboundedSender<io::Result<MemoryStream>>,
-    http_connects: mpsc::UnboundedSender<io::Result<MemoryStream>>,
     attempts: Arc<Mutex<Vec<Instant>>>,
     log: Arc<Mutex<VecDeque<String>>>,
     begin: Instant,
@@ -382,16 +354,6 @@ pub fn start_with(change: impl FnOnce(&mut Setup)) -> World {
             on_reject: OnReject::Close,
             delivery_timeout: Duration::from_secs(10),
         },
-        http: http::Settings {
-            name: "http".into(),
-            host: "127.0.0.1".into(),
-            port: 0,
-            idle_timeout: None,
-            request_timeout: Duration::from_secs(30),
-            connections_max: 100,
-            exact_values: false,
-            delivery_timeout: Duration::from_secs(10),
-        },
         link_window: 1 << 20,
         client_window: 1 << 16,
         journal: None,
@@ -431,16 +393,6 @@ pub fn start_with(change: impl FnOnce(&mut Setup)) -> World {
         seed: 1,
     };
     let (driver, handle) = Driver::new(setup.upstream, parts);
-    let http = http::Listener::new(
-        setup.http,
-        dialect.clone(),
-        handle.clone(),
-        clock.clone(),
-        logger.clone(),
-        MaskStyle::default(),
-    );
-    let (http_connects, connects) = mpsc::unbounded_channel();
-    tokio::spawn(http::serve(Queue(connects), http.clone(), http::routes()));
     let listener = Listener::new(setup.tcp, dialect.clone(), clock, logger, MaskStyle::default());
     let (client_connects, connects) = mpsc::unbounded_channel();
     World {
@@ -448,13 +400,11 @@ pub fn start_with(change: impl FnOnce(&mut Setup)) -> World {
         acceptor: tokio::spawn(tcp::serve(Queue(connects), listener.clone(), handle.clone())),
         handle,
         listener,
-        http,
         dialect,
         refusals,
         links,
         host_connects,
         client_connects,
-        http_connects,
         attempts,
         log,
         begin,
@@ -468,13 +418,6 @@ impl World {
     pub fn client(&self) -> Peer {
         let (ours, theirs) = connection(self.client_window, &self.dialect, false);
         self.client_connects.send(Ok(ours)).unwrap();
-        theirs
-    }
-
-    /// An HTTP client connects.
-    pub fn http_client(&self) -> Peer {
-        let (ours, theirs) = connection(self.client_window, &self.dialect, false);
-        self.http_connects.send(Ok(ours)).unwrap();
         theirs
     }
 

@@ -1,5 +1,5 @@
 //! The binary as a process of its own, a host and clients on real sockets.
-#![allow(dead_code, clippy::unwrap_used)] // helpers of tests are tests
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,17 +20,11 @@ pub struct Process {
     child: Child,
     lines: Receiver<String>,
     stderr: Arc<Mutex<String>>,
-    /// Its working directory, where it is its own: gone when it is dropped.
-    home: Option<tempfile::TempDir>,
 }
 
 impl Process {
-    /// In a directory of its own, so that its journal is nobody else's.
     pub fn start(args: &[String]) -> Process {
-        let home = tempfile::tempdir().unwrap();
-        let mut process = Process::start_in(home.path(), args);
-        process.home = Some(home);
-        process
+        Process::start_in(std::path::Path::new("."), args)
     }
 
     /// With `directory` as its working directory.
@@ -59,7 +53,7 @@ impl Process {
                 kept.push('\n');
             }
         });
-        Process { child, lines, stderr, home: None }
+        Process { child, lines, stderr }
     }
 
     /// The address of `listening NAME ADDRESS`.

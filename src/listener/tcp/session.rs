@@ -21,19 +21,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use slog::{debug, trace, warn};
+use slog::{Drain, debug, trace, warn};
 
-use super::Listener;
-use super::output::Output;
+use super::Permit;
+use super::output::{Answer, Output};
+use super::slots::{Concerns, Slots};
 use crate::dialect::RequestClass;
 use crate::dialect::pretty::{self, Remarks};
 use crate::iso8583::Message;
-use crate::listener::deliveries::{AckWatch, Answer};
-use crate::listener::door::{Counts, Permit};
-use crate::listener::slots::{Concerns, Slots};
 use crate::mux::{Outcome, TxId};
 use crate::net::{Alarm, Stream};
 use crate::upstream::{self, Notice, Slot};
+use ending::AckWatch;
 
 /// Of a client that is not listened to any more, so many bytes are read and thrown away, so that its end is noticed and
 /// a close is no reset; then its window closes.
@@ -45,7 +44,7 @@ const DISCARD_MAX: usize = 1024 * 1024;
 pub(super) fn run<S: Stream>(
     stream: S,
     peer: SocketAddr,
-    permit: Permit<Listener>,
+    permit: Permit,
     upstream: upstream::Session,
 ) -> impl Future<Output = ()> + Send {
     let mut session = Session::new(stream, peer, permit, upstream);
@@ -70,7 +69,7 @@ struct Session<S> {
     eof: bool,
     draining: bool,
 
-    slots: Slots<Kept>,
+    slots: Slots,
     output: Output,
     /// The socket takes no more bytes just now.
     blocked: bool,
@@ -80,15 +79,7 @@ struct Session<S> {
     /// Last bytes from or to the client (uptime).
     active: Duration,
     /// After the stream, so that it is dropped after it: `maxClients` bounds descriptors.
-    listener: Permit<Listener>,
-}
-
-/// What is kept of a request until it is answered.
-struct Kept {
-    /// Header bytes of the request that the reply gives back.
-    envelope: Bytes,
-    /// The request, where a refusal is to be made from it.
-    request: Option<Box<Message>>,
+    listener: Permit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,12 +109,7 @@ enum Over {
 type Step = Result<bool, Over>;
 
 impl<S: Stream> Session<S> {
-    fn new(
-        stream: S,
-        peer: SocketAddr,
-        listener: Permit<Listener>,
-        upstream: upstream::Session,
-    ) -> Session<S> {
+    fn new(stream: S, peer: SocketAddr, listener: Permit, upstream: upstream::Session) -> Session<S> {
         let active = match listener.settings.idle_timeout {
             Some(_) => (listener.clock)().uptime,
             None => Duration::ZERO,
@@ -189,7 +175,7 @@ impl<S: Stream> Session<S> {
     fn write_stored_answer(&mut self, slot: Slot, bytes: &[u8]) {
         let Some(open) = self.slots.remove(slot, None) else { return };
         let framing = &self.listener.settings.framing;
-        if let Err(error) = self.output.push(framing, &open.kept.envelope, bytes, open.deadline, None) {
+        if let Err(error) = self.output.push(framing, &open.envelope, bytes, open.deadline, None) {
             warn!(self.listener.log, "reply does not fit the client's framing";
                 "peer" => %self.peer, "reason" => %error);
             self.deaf = true;
@@ -206,13 +192,16 @@ impl<S: Stream> Session<S> {
                 };
                 open.answered = Some(id);
                 let reversible = open.reversible && class != RequestClass::Declined;
-                let (envelope, deadline) = (std::mem::take(&mut open.kept.envelope), open.deadline);
-                open.kept.request = None;
+                let (envelope, deadline) = (std::mem::take(&mut open.envelope), open.deadline);
+                open.request = None;
                 let answer = Answer { slot, id, reversible };
+                if self.listener.log.is_trace_enabled() {
+                    self.dump_reply(&bytes);
+                }
                 let framing = &self.listener.settings.framing;
                 if let Err(error) = self.output.push(framing, &envelope, &bytes, deadline, Some(answer)) {
                     warn!(self.listener.log, "reply does not fit the client's framing";
-                        "request" => %id, "peer" => %self.peer, "reason" => %error);
+                        "peer" => %self.peer, "reason" => %error);
                     self.upstream.delivery_failed(slot, id);
                     self.slots.remove(slot, Some(id));
                     self.deaf = true;
@@ -220,7 +209,7 @@ impl<S: Stream> Session<S> {
             }
             (Concerns::Waiting(_), Outcome::Failed(failure)) => {
                 if let Some(open) = self.slots.remove(slot, None) {
-                    self.refuse(failure, id, open.kept.request, &open.kept.envelope);
+                    self.refuse(failure, open.request, &open.envelope);
                 }
             }
             // Only what was submitted with a record is known by it.
@@ -235,11 +224,16 @@ impl<S: Stream> Session<S> {
         Ok(())
     }
 
-    /// At `vv`: a message that is not submitted, with all its fields, masked.
-    fn dump(&self, message: &Message, remarks: Remarks) {
+    /// At `vv`: the message with all its fields, masked.
+    fn dump(&self, message: &Message, who: String, remarks: Remarks) {
         let listener = &self.listener;
-        let who = format!("tcp:{}", self.peer);
         trace!(listener.log, "{}", pretty::dump(&listener.dialect, message, &who, listener.mask, remarks));
+    }
+
+    fn dump_reply(&self, reply: &Bytes) {
+        if let Ok(lenient) = Message::parse_lenient(&self.listener.dialect.schema, reply.clone()) {
+            self.dump(&lenient.message, format!("ISO host to tcp:{}", self.peer), Remarks::default());
+        }
     }
 
     // -- to the client -----------------------------------------------------------------------------------------------
@@ -267,7 +261,7 @@ impl<S: Stream> Session<S> {
         self.touch();
         self.output.wrote(count);
         let mut delivered = 0;
-        while let Some(Answer { slot, id, .. }) = self.output.deliveries.next_delivered(self.eof) {
+        while let Some(Answer { slot, id, .. }) = self.output.next_delivered(self.eof) {
             self.confirm(slot, id);
             delivered += 1;
         }
@@ -289,7 +283,7 @@ impl<S: Stream> Session<S> {
         }
     }
 
-    fn count(&self, counter: impl FnOnce(&Counts) -> &AtomicU64, by: u64) {
-        counter(self.listener.counts()).fetch_add(by, Ordering::Relaxed);
+    fn count(&self, counter: impl FnOnce(&super::Counts) -> &AtomicU64, by: u64) {
+        counter(&self.listener.counts).fetch_add(by, Ordering::Relaxed);
     }
 }

@@ -3,14 +3,16 @@
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use slog::Drain;
+use slog::{Drain, trace};
 
 use super::super::incoming::{self, Incoming};
 use super::super::link::LinkEvent;
 use super::super::report::Down;
 use super::{Driver, Settings};
+use crate::dialect::pretty::{self, Remarks};
 use crate::framing::Frame;
-use crate::mux::Event;
+use crate::iso8583::Message;
+use crate::mux::{Event, Transmit};
 use crate::net::Stream;
 use crate::rules;
 use crate::time::Now;
@@ -91,7 +93,6 @@ impl<S: Stream> Driver<S> {
             None => {}
             Some(Incoming::Answer(answer)) => {
                 let shown = self.log.is_trace_enabled().then(|| answer.message().clone());
-                self.report.take_about();
                 self.mux.handle(now, Event::Received(answer));
                 if let Some(message) = shown
                     && self.carry_out() == 0
@@ -219,5 +220,25 @@ impl<S: Stream> Driver<S> {
             }
         }
         false
+    }
+
+    /// At `vv`: what the host sent and no client gets.
+    fn dump_incoming(&self, message: &Message) {
+        let remarks = Remarks { auto_reversal: message.mti().is_reversal(), ..Remarks::default() };
+        trace!(self.log, "{}", pretty::dump(&self.dialect, message, "ISO host", self.mask, remarks));
+    }
+
+    /// At `vv`: what the host gets and no client sent.
+    fn dump_transmit(&mut self, transmit: &Transmit) {
+        self.carry_out();
+        let is_ours = transmit.id.is_none() || self.report.last_reversal() == transmit.id;
+        if is_ours && let Ok(lenient) = Message::parse_lenient(&self.dialect.schema, transmit.bytes.clone()) {
+            let remarks = Remarks { auto_reversal: true, ..Remarks::default() };
+            trace!(
+                self.log,
+                "{}",
+                pretty::dump(&self.dialect, &lenient.message, "SocketQueue to ISO host", self.mask, remarks)
+            );
+        }
     }
 }

@@ -8,12 +8,25 @@ use std::time::Duration;
 use slog::{debug, info};
 
 use super::{Over, Phase, Session, Step};
-use crate::listener::deliveries::AckWatch;
 use crate::net::Stream;
 
 /// How long a closed connection waits for the client to close as well. Closing with unread bytes would be a reset, which
 /// can destroy the reply on its way.
 const LINGER: Duration = Duration::from_secs(1);
+/// First pause between two looks at what the peer has acknowledged, where that is waited for; doubled up to
+/// [`ACK_PAUSE_MAX`]. There is no event for it.
+const ACK_PAUSE_FIRST: Duration = Duration::from_millis(1);
+/// Longest pause between two such looks.
+const ACK_PAUSE_MAX: Duration = Duration::from_millis(64);
+
+/// Looking at what the peer acknowledges.
+#[derive(Clone, Copy)]
+pub(super) struct AckWatch {
+    next: Duration,
+    pause: Duration,
+    give_up: Duration,
+}
+
 impl<S: Stream> Session<S> {
     /// Moves on towards the end, when everything is done.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Step {
@@ -23,7 +36,7 @@ impl<S: Stream> Session<S> {
                 // Before our FIN, which counts as one more byte to be acknowledged.
                 self.settle_acknowledged();
                 // Nothing is under way in either direction: no farewell is needed.
-                if self.eof && !self.output.deliveries.awaits_acknowledgement() {
+                if self.eof && !self.output.awaits_acknowledgement() {
                     return Err(Over::Closed);
                 }
                 Ok(true)
@@ -38,9 +51,7 @@ impl<S: Stream> Session<S> {
                     Ok(true)
                 }
             },
-            Phase::Lingering { .. } if self.eof && !self.output.deliveries.awaits_acknowledgement() => {
-                Err(Over::Closed)
-            }
+            Phase::Lingering { .. } if self.eof && !self.output.awaits_acknowledgement() => Err(Over::Closed),
             Phase::Lingering { .. } => Ok(false),
         }
     }
@@ -56,7 +67,7 @@ impl<S: Stream> Session<S> {
         if matches!(over, Over::TooLate | Over::Unacknowledged | Over::Orphaned) {
             self.stream.abort_on_close();
         }
-        let undelivered = self.output.deliveries.undelivered();
+        let undelivered = self.output.undelivered();
         if !undelivered.is_empty() {
             self.upstream.undelivered(undelivered);
         }
@@ -72,12 +83,12 @@ impl<S: Stream> Session<S> {
             return Ok(false);
         }
         let now = (self.listener.clock)().uptime;
-        if self.blocked && self.output.deliveries.deadline().is_some_and(|deadline| deadline <= now) {
+        if self.blocked && self.output.deadline().is_some_and(|deadline| deadline <= now) {
             return Err(Over::TooLate);
         }
         if let Phase::Lingering { until } = self.phase
             && until <= now
-            && !self.output.deliveries.awaits_acknowledgement()
+            && !self.output.awaits_acknowledgement()
         {
             return Err(Over::Closed);
         }
@@ -90,10 +101,10 @@ impl<S: Stream> Session<S> {
             return Ok(true);
         }
         let next = [
-            self.blocked.then(|| self.output.deliveries.deadline()).flatten(),
-            self.ack.map(|ack| ack.next()),
+            self.blocked.then(|| self.output.deadline()).flatten(),
+            self.ack.map(|ack| ack.next),
             match self.phase {
-                Phase::Lingering { until } if !self.output.deliveries.awaits_acknowledgement() => Some(until),
+                Phase::Lingering { until } if !self.output.awaits_acknowledgement() => Some(until),
                 _ => None,
             },
             self.idle_end().filter(|_| self.is_idle()),
@@ -119,8 +130,8 @@ impl<S: Stream> Session<S> {
 
     /// Whether progress depends on what the peer acknowledges.
     fn needs_acknowledgement(&self) -> bool {
-        self.output.deliveries.awaits_acknowledgement()
-            && (self.eof || self.phase != Phase::Serving || self.output.deliveries.is_unacknowledged_full())
+        self.output.awaits_acknowledgement()
+            && (self.eof || self.phase != Phase::Serving || self.output.is_unacknowledged_full())
     }
 
     /// Asks the socket, with growing pauses, while progress depends on the answer. `true`: there was progress.
@@ -129,9 +140,13 @@ impl<S: Stream> Session<S> {
             self.ack = None;
             return Ok(false);
         }
-        let mut watch =
-            self.ack.unwrap_or_else(|| AckWatch::new(now, self.listener.settings.delivery_timeout));
-        if watch.next() > now {
+        let mut watch = self.ack.unwrap_or_else(|| AckWatch {
+            next: now,
+            pause: ACK_PAUSE_FIRST,
+            // Before the core's own watch ends, which would take the reply for delivered.
+            give_up: now + self.listener.settings.delivery_timeout * 9 / 10,
+        });
+        if watch.next > now {
             return Ok(false);
         }
         if self.settle_acknowledged() {
@@ -141,20 +156,22 @@ impl<S: Stream> Session<S> {
         if self.stream.has_failed() {
             return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
         }
-        if !watch.wait_on(now) {
+        if watch.give_up <= now {
             return Err(Over::Unacknowledged);
         }
+        watch.next = now + watch.pause;
+        watch.pause = (watch.pause * 2).min(ACK_PAUSE_MAX);
         self.ack = Some(watch);
         Ok(false)
     }
 
     /// Asks the socket what the peer has acknowledged. `true`: something new.
     pub(super) fn settle_acknowledged(&mut self) -> bool {
-        if !self.output.deliveries.awaits_acknowledgement() {
+        if !self.output.awaits_acknowledgement() {
             return false;
         }
         let unacknowledged = self.stream.unacknowledged().unwrap_or(usize::MAX);
-        let settled = self.output.deliveries.settle(unacknowledged);
+        let settled = self.output.settle(unacknowledged);
         let news = !settled.delivered.is_empty() || !settled.before.is_empty();
         let mut acknowledged = settled.before;
         self.count(|counts| &counts.delivered, settled.delivered.len() as u64);

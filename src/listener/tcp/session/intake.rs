@@ -10,14 +10,13 @@ use slog::{Drain, info, warn};
 use tokio::io::ReadBuf;
 
 use super::super::output::OUT_HIGH_WATER;
-use super::super::{OnReject, Settings};
-use super::{Kept, Over, Phase, Session, Step};
+use super::super::slots::Open;
+use super::super::{OnReject, Settings, refusal};
+use super::{Over, Phase, Session, Step};
 use crate::dialect::pretty::Remarks;
 use crate::framing::Frame;
 use crate::iso8583::Message;
-use crate::listener::refusal;
-use crate::listener::slots::Open;
-use crate::mux::{Failure, TxId};
+use crate::mux::Failure;
 use crate::net::Stream;
 use crate::rules::{self, MakeGood};
 
@@ -59,7 +58,7 @@ impl<S: Stream> Session<S> {
     pub(super) fn has_room(&self) -> bool {
         self.slots.has_room()
             && self.output.bytes().len() < OUT_HIGH_WATER
-            && !self.output.deliveries.is_unacknowledged_full()
+            && !self.output.is_unacknowledged_full()
     }
 
     fn on_bytes(&mut self, bytes: &[u8]) {
@@ -70,7 +69,7 @@ impl<S: Stream> Session<S> {
             return;
         }
         // A client that sends again has most likely acknowledged what it got before.
-        if self.output.deliveries.is_worth_asking() {
+        if self.output.is_worth_asking() {
             self.settle_acknowledged();
         }
         self.input.extend_from_slice(bytes);
@@ -130,23 +129,23 @@ impl<S: Stream> Session<S> {
         let shown = self.listener.log.is_trace_enabled().then(|| message.clone());
         let kept = (self.listener.settings.on_reject == OnReject::Respond).then(|| Box::new(message.clone()));
         let prepared = rules::prepare(&dialect, self.upstream.key_fields(), message, now);
+        if let Some(message) = shown {
+            let expired = prepared.as_ref().is_err_and(|invalid| invalid.expired);
+            self.dump(&message, format!("tcp:{}", self.peer), Remarks { expired, ..Remarks::default() });
+        }
         let request = match prepared {
             Ok(request) => request,
             Err(invalid) => {
-                // What is submitted is dumped by the driver, under its transaction's id.
-                if let Some(message) = shown {
-                    let remarks = Remarks { expired: invalid.expired, ..Remarks::default() };
-                    self.dump(&message, remarks);
-                }
                 self.count(|counts| &counts.invalid, 1);
                 self.log_invalid(&invalid, now.uptime);
                 return self.reject(&dialect.refusals.invalid, kept, &frame.envelope);
             }
         };
         let slot = self.slots.insert(Open {
-            kept: Kept { envelope: frame.envelope, request: kept },
+            envelope: frame.envelope,
             deadline: now.uptime + self.upstream.queue_timeout(),
             reversible: request.make_good() == MakeGood::Reverse,
+            request: kept,
             answered: None,
         });
         // One message a connection, as SocketQueue has it: what stands behind it is not sent.
@@ -154,20 +153,14 @@ impl<S: Stream> Session<S> {
         if let Err(failure) = self.upstream.submit(slot, Box::new(request))
             && let Some(open) = self.slots.remove(slot, None)
         {
-            self.refuse(failure, None, open.kept.request, &open.kept.envelope);
+            self.refuse(failure, open.request, &open.envelope);
         }
     }
 
     // -- refusing ----------------------------------------------------------------------------------------------------
 
     /// Tells the client of a failure, as `onReject` says.
-    pub(super) fn refuse(
-        &mut self,
-        failure: Failure,
-        id: Option<TxId>,
-        request: Option<Box<Message>>,
-        envelope: &Bytes,
-    ) {
+    pub(super) fn refuse(&mut self, failure: Failure, request: Option<Box<Message>>, envelope: &Bytes) {
         self.count(|counts| &counts.failed, 1);
         let listener = self.listener.0.clone();
         if refusal::is_overload(failure) {
@@ -175,9 +168,6 @@ impl<S: Stream> Session<S> {
                 warn!(listener.log, "requests refused"; "reason" => refusal::reason(failure), "peer" => %self.peer,
                     "more" => skipped);
             }
-        } else if let Some(id) = id {
-            info!(listener.log, "client gets no answer"; "request" => %id, "reason" => refusal::reason(failure),
-                "peer" => %self.peer);
         } else {
             info!(listener.log, "client gets no answer"; "reason" => refusal::reason(failure), "peer" => %self.peer);
         }
