@@ -7,6 +7,7 @@ mod beside;
 mod gateway;
 mod limits;
 mod observers;
+mod restart;
 mod signals;
 
 use std::io;
@@ -61,6 +62,9 @@ pub enum ServerError {
     /// `statDumpFile`.
     #[error(transparent)]
     Dump(#[from] DumpError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
     /// The task of an upstream panicked; what it knew is lost.
     #[error("the upstream {0} failed")]
     Driver(String),

@@ -209,7 +209,7 @@ fn what_is_in_flight_is_answered_before_the_end_and_nothing_new_is_taken() {
 
 #[test]
 fn what_is_owed_at_the_end_without_a_journal_is_an_error_and_no_success() {
-    let mut scene = scene(&["--drainTimeout=1", "--queueTimeout=5"]);
+    let mut scene = scene(&["--drainTimeout=1", "--queueTimeout=5", "--journalFile=none"]);
     let mut link = scene.host.link();
     let mut client = scene.client();
     client.write(&sale(1, 1));
@@ -223,18 +223,23 @@ fn what_is_owed_at_the_end_without_a_journal_is_an_error_and_no_success() {
 
 #[test]
 fn a_second_signal_stops_at_once() {
-    let mut scene = scene(&[]);
-    let mut link = scene.host.link();
-    let mut client = scene.client();
-    client.write(&sale(1, 1));
-    link.frame();
-    scene.process.signal(Signal::TERM);
-    scene.process.logs("draining");
-    let begin = Instant::now();
-    scene.process.signal(Signal::INT);
-    assert_eq!(scene.process.exit().code(), Some(1));
-    assert!(begin.elapsed() < Duration::from_secs(5));
-    scene.process.logs("stopped with transactions open and no journal");
+    for (flags, code, says) in [
+        (&["--journalFile=none"][..], 1, "stopped with transactions open and no journal"),
+        (&[], 0, "stopped with transactions open: the journal has them"),
+    ] {
+        let mut scene = scene(flags);
+        let mut link = scene.host.link();
+        let mut client = scene.client();
+        client.write(&sale(1, 1));
+        link.frame();
+        scene.process.signal(Signal::TERM);
+        scene.process.logs("draining");
+        let begin = Instant::now();
+        scene.process.signal(Signal::INT);
+        assert_eq!(scene.process.exit().code(), Some(code));
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        scene.process.logs(says);
+    }
 }
 
 #[test]

@@ -593,6 +593,7 @@ impl World {
                         _ => {}
                     }
                 }
+                Action::Recovered { .. } | Action::Operated { .. } => {}
                 Action::Drained { .. } => self.drained = true,
             }
         }

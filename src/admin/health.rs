@@ -18,6 +18,9 @@ pub(super) fn why_not_ready(observed: &Observed) -> Option<String> {
     if upstreams.clone().all(|snapshot| snapshot.draining) {
         return Some("draining".to_owned());
     }
+    if upstreams.clone().any(|snapshot| !snapshot.journal_up) {
+        return Some("the journal takes no intents".to_owned());
+    }
     match upstreams.any(|snapshot| snapshot.link.up && !snapshot.draining) {
         true => None,
         false => Some("no upstream link is up".to_owned()),

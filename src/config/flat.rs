@@ -3,9 +3,10 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::contradictions::least_response_time;
+use super::contradictions::{NO_JOURNAL, least_response_time};
 use super::given::Values;
 use super::param::Status;
 use super::problem::Problem;
@@ -16,10 +17,13 @@ use crate::dialect::Dialect;
 use crate::framing::{Framing, FramingSpecError};
 use crate::iso8583::FieldNumber;
 use crate::iso8583::mask::MaskStyle;
+use crate::journal::OnRestart;
+use crate::journal::options::Secret;
+use crate::journal::seal::KEY_VARIABLE;
 use crate::listener::tcp::OnReject;
 use crate::net::clock::Clock;
 use crate::upstream::Endpoint;
-use crate::{admin, bank, listener, log, mux, rules, testclients, upstream};
+use crate::{admin, bank, journal, listener, log, mux, rules, testclients, upstream};
 
 /// The name of the one upstream of the flat form, in logs and metrics.
 pub const UPSTREAM: &str = "upstream";
@@ -55,6 +59,11 @@ pub(super) fn notices(values: &Values) -> Vec<String> {
             Status::Active | Status::CommandLine => {}
         }
     }
+    if values.text("journalFile").as_deref() == Some(NO_JOURNAL) {
+        notices.push(
+            "journalFile is none: what is owed to the host is forgotten when the process ends".to_owned(),
+        );
+    }
     if !values.is_on("useHeader") && !values.has("upstreamFraming") {
         let idle = ["headerFormat", "lengthIncludeHeader"].into_iter().filter(|name| values.differs(name));
         notices.extend(idle.map(|name| format!("{name} has no effect with useHeader=false")));
@@ -77,6 +86,7 @@ pub(super) fn build(values: &Values, notices: Vec<String>, problems: &mut Vec<Pr
         (dialect?, client_framing?, upstream_framing?, bank_framing?, mux?);
     zone_ok.then_some(())?;
     Some(Config {
+        journal: journal_options(values),
         upstream: upstream_settings(values, upstream_framing, mux),
         tcp: listener_settings(values, &client_framing).into_iter().collect(),
         bank: bank_settings(values, bank_framing),
@@ -188,9 +198,29 @@ fn mux_settings(values: &Values, dialect: &Dialect, problems: &mut Vec<Problem>)
         delivery_timeout: values.time("deliveryTimeout")?,
         records_max: usize::try_from(values.count("idempotencyMax")?).ok()?,
         idempotency_ttl: values.time("idempotencyTtl")?,
-        journaled: false,
+        journaled: is_journaled(values),
+        on_restart: on_restart(values),
+        reversal_max_age: values.time("reversalMaxAge")?,
+        advice_reply: advice_reply(values, dialect, problems),
         ..defaults
     })
+}
+
+/// The gateway's own answer to advices, if it gives one.
+fn advice_reply(
+    values: &Values,
+    dialect: &Dialect,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<rules::AdviceReply>> {
+    if values.choice("adviceResponse") != Some("atOnce") {
+        return None;
+    }
+    let reply = rules::AdviceReply::of(dialect);
+    if reply.is_none() {
+        let text = format!("the dialect {} names no code that means 'approved'", dialect.name);
+        problems.push(values.problem("adviceResponse", text));
+    }
+    reply.map(Arc::new)
 }
 
 fn upstream_settings(values: &Values, framing: Framing, mux: mux::Settings) -> Option<upstream::Settings> {
@@ -213,6 +243,44 @@ fn upstream_settings(values: &Values, framing: Framing, mux: mux::Settings) -> O
         backoff_max: BACKOFF_MAX,
         write_stall: WRITE_STALL,
         mux,
+    })
+}
+
+fn is_journaled(values: &Values) -> bool {
+    let upstream = values.has("upstreamHost") || values.has("upstreamListenPort");
+    upstream && values.text("journalFile").as_deref() != Some(NO_JOURNAL)
+}
+
+fn on_restart(values: &Values) -> OnRestart {
+    match values.choice("onRestart") {
+        Some("list") => OnRestart::List,
+        _ => OnRestart::Reverse,
+    }
+}
+
+/// The journal beside the working directory's others: named by the port of its clients, for which no other process of this
+/// machine can listen at the same time.
+fn journal_options(values: &Values) -> Option<journal::Options> {
+    if !is_journaled(values) {
+        return None;
+    }
+    let port = values.port("listenPort").or_else(|| values.port("listenHttpPort"));
+    let file = values
+        .text("journalFile")
+        .unwrap_or_else(|| format!("socketqueue-{}.journal", port.unwrap_or_default()));
+    Some(journal::Options {
+        durability: match values.choice("durability") {
+            Some("process") => journal::Durability::Process,
+            _ => journal::Durability::Power,
+        },
+        key_file: values.text("journalKeyFile").map(PathBuf::from),
+        key_variable: std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(Secret::new),
+        late_window: values.time("lateWindow")?,
+        keep_records: values.time("keepRecords")?,
+        idempotency_ttl: values.time("idempotencyTtl")?,
+        on_restart: on_restart(values),
+        reversal_max_age: values.time("reversalMaxAge")?,
+        ..journal::Options::new(file)
     })
 }
 

@@ -38,6 +38,8 @@ pub struct Config {
     pub dialect: Arc<Dialect>,
     /// The upstream, if there is a gateway.
     pub upstream: Option<crate::upstream::Settings>,
+    /// The journal; `None` without an upstream, and with `journalFile` `none`.
+    pub journal: Option<crate::journal::Options>,
     /// TCP listeners.
     pub tcp: Vec<crate::listener::tcp::Settings>,
     /// `echoServerPort`.

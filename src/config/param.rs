@@ -103,6 +103,8 @@ pub enum Group {
     Queue,
     /// Making good what is in doubt.
     Reversals,
+    /// What outlives the process.
+    Journal,
     /// The bank emulator and the test clients.
     Testing,
     /// Logs and what they hold back.
@@ -200,13 +202,14 @@ impl Kind {
 
 impl Group {
     /// All groups, in the order in which they are shown.
-    pub const ALL: [Group; 9] = [
+    pub const ALL: [Group; 10] = [
         Group::Dialect,
         Group::Upstream,
         Group::Clients,
         Group::Access,
         Group::Queue,
         Group::Reversals,
+        Group::Journal,
         Group::Testing,
         Group::Logs,
         Group::Process,
@@ -221,6 +224,7 @@ impl Group {
             Group::Access => "Access",
             Group::Queue => "Queue",
             Group::Reversals => "Reversals",
+            Group::Journal => "Journal",
             Group::Testing => "Bank emulator and test clients",
             Group::Logs => "Logs",
             Group::Process => "Process",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Config;
 use super::param::show_time;
 use super::problem::masked;
+use crate::journal::Durability;
 use crate::upstream::Endpoint;
 
 /// One line for each part.
@@ -34,6 +35,13 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
                 show_time(mux.reversal_schedule.iter().sum::<Duration>()),
             ),
         });
+    }
+    if let Some(journal) = &config.journal {
+        let durability = match journal.durability {
+            Durability::Power => "power loss",
+            Durability::Process => "the end of the process",
+        };
+        lines.push(format!("journal {}, survives {durability}", journal.file.display()));
     }
     for tcp in &config.tcp {
         lines.push(format!(

@@ -34,6 +34,8 @@ const OLD: Since = Since::SocketQueue;
 
 const TIME: Kind = Kind::Time { min: TIME_MIN, max: TIME_MAX };
 const NETWORKS: Kind = Kind::Networks { count_max: NETWORKS_CAP };
+/// Records for reconciliation may be kept for years.
+const KEEP: Kind = Kind::Time { min: TIME_MIN, max: Duration::from_secs(10 * 366 * 24 * 3600) };
 const LIMIT: Kind = Kind::Limit { max: TIME_MAX };
 
 /// The row of an active parameter.
@@ -54,7 +56,7 @@ const fn idle(row: Param, status: Status) -> Param {
 }
 
 use Fallback::{Derived, Nothing, Value};
-use Group::{Access, Clients, Dialect, Logs, Process, Queue, Reversals, Testing, Upstream};
+use Group::{Access, Clients, Dialect, Journal, Logs, Process, Queue, Reversals, Testing, Upstream};
 
 /// Every parameter, grouped, in the order of `--help`.
 #[rustfmt::skip]
@@ -114,6 +116,14 @@ pub static PARAMS: &[Param] = &[
     row(Reversals, FIRST, "reversalTimeout", TIME, Derived("queueShortTimeout"), "how long each sending of a reversal waits for its answer"),
     row(Reversals, FIRST, "notFoundSettle", LIMIT, Value("60"), "'original not found' is a retry until so long after the original left"),
     row(Reversals, FIRST, "deliveryTimeout", TIME, Value("10"), "how long after its write a reply may still turn out undelivered"),
+    row(Reversals, FIRST, "adviceResponse", Kind::Choice(&["host", "atOnce"]), Value("host"), "a client's advice (0120, 0220, 0420) is answered by the host, or by the gateway as soon as the journal has it"),
+
+    row(Journal, FIRST, "journalFile", Kind::Path, Derived("socketqueue-PORT.journal"), "the journal: what is owed outlives the process in it; none switches it off. PORT is that of the clients"),
+    row(Journal, FIRST, "durability", Kind::Choice(&["power", "process"]), Value("power"), "what the journal survives: loss of power too, or the end of the process only (kill -9)"),
+    row(Journal, FIRST, "journalKeyFile", Kind::Path, Derived("journalFile with .key"), "file with the key of the journal, 64 hexadecimal digits; made together with a new journal. SOCKETQUEUE_JOURNAL_KEY in the environment wins"),
+    row(Journal, FIRST, "keepRecords", KEEP, Value("840h"), "how long records (without card data) are kept for reconciliation: 35 days"),
+    row(Journal, FIRST, "onRestart", Kind::Choice(&["reverse", "list"]), Value("reverse"), "an approval of which a start cannot know whether the client got it: reverse it, or list it for an operator"),
+    row(Journal, FIRST, "reversalMaxAge", TIME, Value("24h"), "what is older at start is listed, not sent"),
 
     row(Testing, OLD, "echoServerPort", Kind::ListenPort, Nothing, "port of the bank emulator (Socket Bank)"),
     row(Testing, FIRST, "bankHost", Kind::Text("HOST"), Value("127.0.0.1"), "address on which it listens"),

@@ -39,6 +39,8 @@ fn without_more_the_defaults_are_those_of_socketqueue_and_of_the_design() {
     );
     assert_eq!(mux.reversal_schedule, [0, 2, 10, 10, 10, 10, 10, 10, 300, 300].map(seconds));
     assert!(mux.reversal.is_some() && !mux.echoed.is_empty());
+    assert_eq!((mux.on_restart, mux.reversal_max_age), (crate::mux::OnRestart::Reverse, seconds(86_400)));
+    assert!(mux.advice_reply.is_none());
     let [tcp] = &config.tcp[..] else { panic!("one listener") };
     assert_eq!((tcp.host.as_str(), tcp.port, tcp.connections_max), ("0.0.0.0", 2014, 10_000));
     assert_eq!((&tcp.framing, tcp.idle_timeout, tcp.close_after_reply), (&Framing::none(), None, false));
@@ -58,7 +60,8 @@ fn each_parameter_reaches_its_setting() {
          --strictReplies --maxClients=3 --closeAfterReply --onReject=respond --maxQueue=7 --queueLockTerminal=false \
          --queueTimeout=20 --queueShortTimeout=3 --queueMessageKeyFields=11,37,41 --lateWindow=1h --noAutoReversal \
          --reversalOnDisconnect=immediate --reversalHold=9 --reversalSchedule=0,1.5s,2m --notFoundSettle=0 \
-         --deliveryTimeout=500ms --echoServerPort=0 --bankHost=0.0.0.0 --testClients=10 --testTargetHost=h --testTargetPort=9 \
+         --deliveryTimeout=500ms --onRestart=list --reversalMaxAge=2h --adviceResponse=atOnce \
+         --echoServerPort=0 --bankHost=0.0.0.0 --testClients=10 --testTargetHost=h --testTargetPort=9 \
          --testRealLife --vv --silent --logFile=log.txt --logstashHost=l --logstashPort=8 --panDigits=8 --dangerous \
          --timezone=+03:00 --pidFile=p.pid --listenHttpPort=0 --statServerPort=0 --adminPort=0 --adminSocket=a.sock --statDumpFile=s.json --hostConfig=openway --clientFraming=nac",
     );
@@ -80,6 +83,8 @@ fn each_parameter_reaches_its_setting() {
     );
     assert_eq!(mux.reversal_schedule, [0, 1500, 120_000].map(Duration::from_millis));
     assert_eq!(mux.delivery_timeout, Duration::from_millis(500));
+    assert_eq!((mux.on_restart, mux.reversal_max_age), (crate::mux::OnRestart::List, seconds(7200)));
+    assert!(mux.advice_reply.is_some());
     let tcp = &config.tcp[0];
     assert_eq!((tcp.host.as_str(), tcp.port, tcp.connections_max, tcp.frame_len_max), ("::1", 0, 3, 2000));
     assert_eq!((&tcp.framing, tcp.idle_timeout), (&Framing::parse("nac").unwrap(), None));

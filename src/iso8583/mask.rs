@@ -167,6 +167,11 @@ const SENSITIVE_TAGS: [u32; 12] = [
     0x9F6B, // track 2 data (contactless)
 ];
 
+/// Whether the value of this EMV tag is the card's or the cardholder's, and not to be shown or kept.
+pub fn is_sensitive_tag(tag: u32) -> bool {
+    SENSITIVE_TAGS.contains(&tag)
+}
+
 /// EMV tags whose values are long, known to be no card data, and by chance look like digits of a PAN.
 const HARMLESS_TAGS: [u32; 8] = [
     0x4F,   // application identifier
@@ -190,7 +195,7 @@ pub fn icc(data: &[u8], style: MaskStyle) -> String {
     for object in objects.iter().filter(|object| !object.is_constructed) {
         let range = object.value.start * 2..object.value.end * 2;
         let masked = match object.tag {
-            tag if SENSITIVE_TAGS.contains(&tag) => stars(range.len()),
+            tag if is_sensitive_tag(tag) => stars(range.len()),
             tag if HARMLESS_TAGS.contains(&tag) => continue,
             _ => free_text(&shown[range.clone()], style),
         };

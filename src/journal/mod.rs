@@ -1,14 +1,29 @@
 //! Where the core's memory outlives the process: one small asynchronous trait, and what implements it.
 //!
 //! The order of operations is kept: they apply in the order in which they were handed over. `Intent` is the only one
-//! that is waited for: each is answered by one [`Verdict`]. [`memory`] answers at once and remembers nothing; a durable
-//! journal keeps the same contract.
+//! that is waited for: each is answered by one [`Verdict`]. [`memory`] answers at once and remembers nothing; [`sqlite`]
+//! keeps the same contract on a disk.
 
+mod codes;
+pub mod disk;
+mod error;
 pub mod memory;
+pub mod meters;
+pub mod options;
+pub mod place;
+mod schema;
+pub mod seal;
+pub mod sqlite;
 
 use std::task::{Context, Poll};
 
-use crate::mux::{JournalOp, TxId};
+use bytes::Bytes;
+
+pub use codes::Stage;
+pub use error::JournalError;
+pub use options::{Durability, OnRestart, Options};
+
+use crate::mux::{FinalState, JournalOp, Record, TxId};
 
 /// What became of an intent, or of the journal itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +32,7 @@ pub enum Verdict {
     Durable(TxId),
     /// It is not in the journal.
     Failed(TxId),
-    /// It may be there or not.
+    /// It may be there or not. `Durable` or `Failed` follows when it has been read back.
     Unknown(TxId),
     /// After failures: intents are taken again.
     Up,
@@ -38,4 +53,59 @@ pub trait Journal: Send + 'static {
 
     /// Whether what is owed outlives the process.
     fn is_durable(&self) -> bool;
+}
+
+/// Which host a row belongs to: what is owed to one host must not be sent to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamIdentity {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its address, as configured.
+    pub address: String,
+    /// The name of its dialect.
+    pub dialect: String,
+}
+
+/// What a start finds open, oldest first.
+#[derive(Clone, Debug)]
+pub struct OpenRow {
+    /// Its place in the journal, for ever.
+    pub row: i64,
+    /// The transaction id that it had in the process that wrote it, as a number.
+    pub was: u64,
+    /// The MTI of the request.
+    pub mti: String,
+    /// The reduced message, unsealed.
+    pub image: Bytes,
+    /// When it was handed to the journal (wall, ms since 1970).
+    pub received_wall_ms: i64,
+    /// When its intent was about to be committed: it left after that, if at all. `None` when that is not known.
+    pub left_wall_ms: Option<i64>,
+    /// How far it had come.
+    pub stage: crate::mux::Stage,
+    /// How often its reversal or advice was sent.
+    pub attempts: u32,
+    /// The host's DE 37, if an answer told it.
+    pub rrn: Option<Bytes>,
+    /// Whose it is.
+    pub upstream: UpstreamIdentity,
+    /// Under what it is remembered for those who ask.
+    pub record: Option<Record>,
+    /// Whether its key was used again while it was parked or listed.
+    pub superseded: bool,
+}
+
+/// What has ended and is remembered for those who ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedRow {
+    /// The transaction id that it had, as a number.
+    pub was: u64,
+    /// Under what it is remembered.
+    pub record: Record,
+    /// How it ended.
+    pub outcome: FinalState,
+    /// How often its reversal or advice was sent.
+    pub attempts: u32,
+    /// When it ended (wall, ms since 1970).
+    pub ended_wall_ms: i64,
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{ClientTag, TxId};
-use super::records::Status;
+use super::records::{Record, Status};
+use super::recovery::{Stage, Withheld};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::Mti;
-use crate::rules::{MatchKey, Request};
+use crate::rules::{AnswerRecord, MatchKey, Request};
 
 /// What a client is told.
 #[derive(Clone, Debug)]
@@ -90,6 +91,20 @@ pub enum Action {
     Journal(JournalOp),
     /// For log and metrics.
     Fact(Fact),
+    /// [`Event::Recover`](super::Event::Recover) was taken: the row goes on under this id.
+    Recovered {
+        /// The transaction.
+        id: TxId,
+        /// The row.
+        row: i64,
+    },
+    /// What became of an [`Event::Operator`](super::Event::Operator).
+    Operated {
+        /// The transaction.
+        id: TxId,
+        /// Done, or why not.
+        result: Result<(), Objection>,
+    },
     /// Draining is over: at rest, or out of time. `owed`: reversals and advices not yet accepted.
     Drained {
         /// Reversals and advices not accepted yet.
@@ -107,6 +122,15 @@ pub enum JournalOp {
         id: TxId,
         /// The request.
         request: Box<Request>,
+        /// Under what it is remembered for those who ask later, if it is: to be kept in the same commit.
+        record: Option<Record>,
+    },
+    /// A row of a journal opened at start goes on under this id. Comes first of all that is journaled of it.
+    Adopt {
+        /// The transaction.
+        id: TxId,
+        /// The row.
+        row: i64,
     },
     /// The host answered.
     Answered {
@@ -114,6 +138,8 @@ pub enum JournalOp {
         id: TxId,
         /// What its response code means.
         class: RequestClass,
+        /// What of the answer belongs into the record.
+        answer: Box<AnswerRecord>,
     },
     /// The transaction has reached its final state.
     End {
@@ -146,6 +172,30 @@ pub enum JournalOp {
         /// The transaction.
         id: TxId,
     },
+    /// Owed, and not sent until a person says so. It stays open, and comes back at the next start.
+    Listed {
+        /// The transaction.
+        id: TxId,
+    },
+    /// The key of a parked or listed one was used again.
+    Superseded {
+        /// The transaction.
+        id: TxId,
+    },
+    /// A person has sent a parked or listed one on its way again.
+    Retried {
+        /// The transaction.
+        id: TxId,
+        /// Who and why.
+        reason: Box<str>,
+    },
+    /// A person has seen to a parked or listed one: it is over.
+    Resolved {
+        /// The transaction.
+        id: TxId,
+        /// Who and why.
+        reason: Box<str>,
+    },
     /// One that had ended (`was`) is open again, to be made good.
     Reopened {
         /// The transaction.
@@ -153,6 +203,26 @@ pub enum JournalOp {
         /// The id that it had.
         was: TxId,
     },
+}
+
+/// Why an operator's order is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Objection {
+    /// It is unknown.
+    #[error("no such transaction")]
+    Unknown,
+    /// It is neither parked nor listed: it is still being seen to, or over.
+    #[error("neither parked nor listed")]
+    NotWaiting,
+    /// Its key was used again: a repeat could undo the new transaction.
+    #[error("its key was used again, so a repeat could undo the later transaction")]
+    KeyUsedAgain,
+    /// It was for another upstream, which this one need not know.
+    #[error("it was for another upstream")]
+    OtherUpstream,
+    /// There is nothing that could be sent: the dialect has no reversals.
+    #[error("this upstream takes no reversals")]
+    NothingToSend,
 }
 
 /// How a transaction ended, for the tally. Each is counted once.
@@ -217,6 +287,47 @@ pub enum Fact {
         id: TxId,
         /// The id that it had.
         was: TxId,
+    },
+    /// Taken over from the journal at start.
+    Recovered {
+        /// The transaction.
+        id: TxId,
+        /// The id that it had.
+        was: TxId,
+        /// The MTI.
+        mti: Mti,
+        /// Its key.
+        key: MatchKey,
+        /// How far it had come.
+        stage: Stage,
+    },
+    /// No room to take a row of the journal over: it stays there.
+    NotRecovered {
+        /// The row.
+        row: i64,
+    },
+    /// Taken over from the journal at start, and not sent until a person says so.
+    Listed {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+        /// Why.
+        why: Withheld,
+    },
+    /// A person has sent a parked or listed one on its way again.
+    Retried {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
+    },
+    /// A person has seen to a parked or listed one.
+    Resolved {
+        /// The transaction.
+        id: TxId,
+        /// Its key.
+        key: MatchKey,
     },
     /// A reversal (or carried-on advice) is owed.
     Owed {
@@ -347,6 +458,10 @@ pub enum Doubt {
     Ambiguous,
     /// An advice of the client's, accepted by us.
     Advice,
+    /// Found open in the journal at start.
+    Restarted,
+    /// A person said so.
+    Operator,
 }
 
 /// Why a host's message found nobody.

@@ -58,7 +58,7 @@ impl Mux {
         }
         match self.known(&request, None) {
             Known::Stranger => self.admit(now, client, request, record),
-            Known::Repeats(id) => self.take_place(client, id),
+            Known::Repeats(id) => self.take_place(now, client, id),
             Known::WasDelivered(id) => self.give_again(now, client, id),
             Known::HasAnswer(bytes, class) => {
                 let outcome = Outcome::Answered { bytes, class };
@@ -163,6 +163,21 @@ impl Mux {
         if let Some(owed) = self.transactions.get_mut(owner).and_then(Transaction::owed_mut) {
             owed.joined.push(id);
         }
+        self.answer_joined_advice(now, id);
+    }
+
+    /// An advice that repeats one which is carried on: with `adviceResponse: atOnce` it need not wait for the host.
+    fn answer_joined_advice(&mut self, now: Now, id: TxId) {
+        let Some(reply) = &self.settings.advice_reply else { return };
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let Phase::Joined(owner) = transaction.phase else { return };
+        let Some(bytes) = reply.to(&transaction.request, now) else { return };
+        let Some(client) = transaction.client else { return };
+        transaction.phase = Phase::Answered(RequestClass::Approved);
+        transaction.answer = Some(bytes.clone());
+        let outcome = Outcome::Answered { bytes, class: RequestClass::Approved };
+        self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
+        self.leave_joined(owner, id);
     }
 
     pub(super) fn recall(&mut self, now: Now, client: ClientTag, record: &Record) {
@@ -180,7 +195,7 @@ impl Mux {
         if let Some(transaction) = self.transactions.get_mut(current) {
             match transaction.phase {
                 Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight | Phase::Joined(_) => {
-                    return self.take_place(client, current);
+                    return self.take_place(now, client, current);
                 }
                 Phase::Answered(_) => {
                     // Its answer is on the way to the client before. If that fails, this one gets it.
@@ -214,11 +229,34 @@ impl Mux {
     }
 
     /// A repeat of a transaction that is still on its way: its client takes the place of the one before.
-    fn take_place(&mut self, client: ClientTag, id: TxId) {
+    fn take_place(&mut self, now: Now, client: ClientTag, id: TxId) {
         self.fail(id, Failure::Superseded);
-        if let Some(transaction) = self.transactions.get_mut(id) {
-            transaction.client = Some(client);
-            self.actions.push_back(Action::Accepted { id, client });
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        transaction.client = Some(client);
+        self.actions.push_back(Action::Accepted { id, client });
+        if transaction.timer == Timer::None {
+            // It had lost its client and waited on without one. This one is told something in time.
+            transaction.deadline = now.uptime + self.settings.queue_timeout;
+            self.set_timer(id, Timer::Deadline);
+        }
+        self.answer_advice(now, id);
+    }
+
+    /// With `adviceResponse: atOnce` a client's advice that is durable is answered by us, and carried on without it.
+    fn answer_advice(&mut self, now: Now, id: TxId) {
+        let Some(reply) = &self.settings.advice_reply else { return };
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let waits = matches!(transaction.phase, Phase::Queued | Phase::Committing | Phase::Ready);
+        if !waits || !transaction.committed || transaction.make_good() != MakeGood::CarryOn {
+            return;
+        }
+        // Only what reports (0120, 0220, 0420): a reversal's (0400) answer is the host's.
+        let Some(bytes) = reply.to(&transaction.request, now) else { return };
+        if let Some(client) = transaction.client.take() {
+            // Whether it is delivered changes nothing: the advice goes on.
+            let outcome = Outcome::Answered { bytes, class: RequestClass::Approved };
+            self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
+            self.set_timer(id, Timer::None);
         }
     }
 
@@ -248,7 +286,7 @@ impl Mux {
                         return Known::Refused(Failure::BeingReversed);
                     }
                     match owed.state {
-                        OwedState::Parked => superseded = Some(id),
+                        OwedState::Parked | OwedState::Listed => superseded = Some(id),
                         // For that sale, not for another one with its key: by terminal and amount, for a client may
                         // give its reversal a time of its own.
                         _ if reversing
@@ -288,10 +326,21 @@ impl Mux {
             }
         }
         if let Some(id) = superseded {
-            let key = request.key().clone();
-            self.fact(Fact::Superseded { id, key });
+            self.supersede(id);
         }
         Known::Stranger
+    }
+
+    /// The key of a parked or listed one is used again: a repeat of it could undo the new transaction.
+    fn supersede(&mut self, id: TxId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let Some(key) = self.keys.get(transaction.key).map(|slot| slot.key.clone()) else { return };
+        let Some(owed) = transaction.owed_mut() else { return };
+        let is_news = !std::mem::replace(&mut owed.superseded, true);
+        if is_news {
+            self.journal(|| JournalOp::Superseded { id });
+        }
+        self.fact(Fact::Superseded { id, key });
     }
 
     // -- turns -------------------------------------------------------------------------------------------------------
@@ -382,6 +431,7 @@ impl Mux {
                 if let Some(owed) = self.transactions.get_mut(owner).and_then(Transaction::owed_mut) {
                     owed.joined.push(id);
                 }
+                self.answer_joined_advice(now, id);
                 self.free_terminal(now, id);
                 false
             }
@@ -400,7 +450,8 @@ impl Mux {
     fn journal_intent(&mut self, id: TxId) {
         let Some(transaction) = self.transactions.get(id) else { return };
         let request = transaction.request.clone();
-        self.journal(|| JournalOp::Intent { id, request });
+        let record = transaction.recorded.then(|| self.records.record_of(id)).flatten();
+        self.journal(|| JournalOp::Intent { id, request, record });
     }
 
     /// The link is up: what waited for one is handed to the journal.
@@ -413,13 +464,18 @@ impl Mux {
 
     pub(super) fn durable(&mut self, now: Now, id: TxId) {
         self.journal_up = true;
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.committed = true;
+        }
         self.durable_or_not(now, id);
     }
 
     fn durable_or_not(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         transaction.durable = true;
-        if !matches!(transaction.phase, Phase::Committing) {
+        let is_committing = matches!(transaction.phase, Phase::Committing);
+        self.answer_advice(now, id);
+        if !is_committing {
             return;
         }
         match self.gate(now, id) {

@@ -41,6 +41,11 @@ impl<T> Arena<T> {
         !self.free.is_empty() || self.slots.len() < 1 << INDEX_BITS
     }
 
+    /// Numbers further items after `id`, which named one in a process before: no id names two.
+    pub(super) fn number_after(&mut self, id: TxId) {
+        self.serial = self.serial.max(id.0 >> INDEX_BITS);
+    }
+
     /// Puts in what `make` makes of its id. The caller has checked [`Arena::has_room`].
     pub(super) fn insert(&mut self, make: impl FnOnce(TxId) -> T) -> TxId {
         let index = self.free.pop().unwrap_or_else(|| {

@@ -27,6 +27,8 @@ pub struct Census {
     pub oldest_owed: Option<Duration>,
     /// Parked ones.
     pub parked: u64,
+    /// Those found at start that are not sent until a person says so.
+    pub listed: u64,
 }
 
 impl Mux {
@@ -50,8 +52,9 @@ impl Mux {
                         OwedState::Waiting => census.owed_waiting += 1,
                         OwedState::InFlight => census.owed_sent += 1,
                         OwedState::Parked => census.parked += 1,
+                        OwedState::Listed => census.listed += 1,
                     }
-                    if owed.state != OwedState::Parked {
+                    if matches!(owed.state, OwedState::Waiting | OwedState::InFlight) {
                         census.oldest_owed = older(census.oldest_owed, arrived);
                     }
                 }

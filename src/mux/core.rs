@@ -118,6 +118,9 @@ impl Mux {
             Event::Durable { id } => self.durable(now, id),
             Event::JournalFailed { id, unknown } => self.journal_failed(now, id, unknown),
             Event::JournalUp => self.journal_up = true,
+            Event::Recover(recovered) => self.recover(now, *recovered),
+            Event::Remember(remembered) => self.remember(now, *remembered),
+            Event::Operator(order) => self.operate(now, order),
             Event::Drain { deadline } => self.drain(now, deadline),
         }
         self.look_if_drained(now);
@@ -211,6 +214,11 @@ impl Mux {
             Some((current, None)) => self.transactions.get(current).map(Transaction::status),
             None => self.transactions.get(id).map(Transaction::status),
         }
+    }
+
+    /// Whether the journal takes intents, as far as its last word goes.
+    pub fn is_journal_up(&self) -> bool {
+        self.journal_up
     }
 
     /// The transaction that is remembered under this key.
@@ -359,6 +367,10 @@ impl Mux {
             return;
         }
         self.journal(|| JournalOp::End { id, state });
+        self.count_end_unjournaled(now, id, state);
+    }
+
+    pub(super) fn count_end_unjournaled(&mut self, now: Now, id: TxId, state: FinalState) {
         self.tally.ended[state as usize] += 1;
         self.tally.open -= 1;
         self.tell_end(now, id, state);
@@ -441,7 +453,7 @@ pub struct View {
     pub mti: Mti,
     /// Its key.
     pub key: MatchKey,
-    /// Where it is: `queued`, `committing`, `ready`, `in flight`, `answered`, `delivered`, `joined`, `owed`, `sent`, `parked`.
+    /// Where it is: `queued`, `committing`, `ready`, `in flight`, `answered`, `delivered`, `joined`, `owed`, `sent`, `parked`, `listed`.
     pub state: &'static str,
     /// When it came (uptime).
     pub arrived: Duration,

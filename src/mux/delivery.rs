@@ -9,7 +9,7 @@ use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
 use super::transaction::{Phase, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
-use crate::rules::{Answer, MakeGood};
+use crate::rules::{Answer, AnswerRecord, MakeGood};
 use crate::time::Now;
 
 /// Shortest watch over a delivery, so that one renewed at its end cannot be due at once.
@@ -21,7 +21,7 @@ impl Mux {
         self.unplace(id);
         self.note_answer(now, id, answer);
         let class = answer.request_class();
-        self.journal(|| JournalOp::Answered { id, class });
+        self.journal(|| JournalOp::Answered { id, class, answer: Box::new(AnswerRecord::of(answer)) });
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let bytes = answer.message().raw().clone();
         transaction.phase = Phase::Answered(class);

@@ -73,7 +73,7 @@ impl Mux {
         // Every reversal gets a try: one that was sent and answered or timed out has had it.
         let tried = |transaction: &Transaction| match &transaction.phase {
             Phase::Owed(owed) => match owed.state {
-                OwedState::Parked => true,
+                OwedState::Parked | OwedState::Listed => true,
                 OwedState::InFlight => false,
                 OwedState::Waiting => owed.attempts > u32::from(transaction.make_good() == MakeGood::CarryOn),
             },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::records::Record;
+use super::recovery::{Order, Recovered, Remembered};
 use crate::rules::{Answer, Request};
 
 /// Names one transaction or SAF entry of one mux, for ever: a serial number and its place in the slab.
@@ -81,11 +82,28 @@ pub enum Event {
     },
     /// The journal takes intents again.
     JournalUp,
+    /// A row that the journal had open at start. Before any [`Event::LinkUp`] and [`Event::Submit`].
+    Recover(Box<Recovered>),
+    /// One that has ended, remembered by the journal for those who ask. Before any [`Event::Submit`].
+    Remember(Box<Remembered>),
+    /// A person decides about a parked or listed transaction.
+    Operator(Order),
     /// No new requests; come to rest by `deadline` (uptime).
     Drain {
         /// By when (uptime).
         deadline: Duration,
     },
+}
+
+impl TxId {
+    /// The id as a number, for where it is written down.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+    /// The id that was written down as this number.
+    pub const fn from_bits(bits: u64) -> TxId {
+        TxId(bits)
+    }
 }
 
 impl fmt::Display for TxId {

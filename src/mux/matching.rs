@@ -148,7 +148,7 @@ impl Mux {
             }
             // A host that has approved as well has a sale in its books, whatever else it says.
             RequestClass::Declined
-                if owed.attempts == 0 && owed.state == OwedState::Waiting && !owed.approved =>
+                if owed.was_never_sent() && owed.state == OwedState::Waiting && !owed.approved =>
             {
                 self.cancel_owed(now, id);
             }
@@ -162,22 +162,27 @@ impl Mux {
         let response = match &owed.what {
             Owing::Reversal(image) => Some(image.response_mti()),
             Owing::Advice => transaction.request.mti().response(),
+            Owing::Nothing => None,
         };
-        owed.attempts > 0
+        (owed.attempts > 0 || owed.maybe_sent)
             && response == Some(answer.mti())
             && answer.agrees_with(transaction.request.message(), &self.settings.echoed)
     }
 
-    /// What the host says of a reversal or advice counts also when it comes after its time. Only a parked one is not
-    /// taken up again by anything but its acceptance.
+    /// What the host says of a reversal or advice counts also when it comes after its time. Only a parked or listed
+    /// one is not taken up again by anything but its acceptance.
     fn owed_answered_late(&mut self, now: Now, id: TxId, answer: &Answer) {
         self.count_late(id, answer);
-        let state = self.transactions.get(id).and_then(Transaction::owed).map(|owed| owed.state);
-        if state == Some(OwedState::Parked) {
+        let state = match self.transactions.get(id).and_then(Transaction::owed).map(|owed| owed.state) {
+            Some(OwedState::Parked) => Some(FinalState::Parked),
+            Some(OwedState::Listed) => Some(FinalState::Listed),
+            _ => None,
+        };
+        if let Some(state) = state {
             if answer.reversal_class() != ReversalClass::Accepted {
                 return;
             }
-            self.uncount_end(FinalState::Parked);
+            self.uncount_end(state);
             self.records.reopened(id, id);
             self.tally.owed += 1;
         }

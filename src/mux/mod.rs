@@ -21,12 +21,16 @@
 //!                              └───────────┘ by the schedule; out of tries or rejected ─► parked
 //! ```
 //!
+//! Recover (at start, from the journal) enters at Owed, parked or listed, or is over at once. Listed: owed, not sent
+//! until a person says so.
+//!
 //! (With no journal `Committing` is passed over. An advice or reversal of the client's is never forgotten while it
 //! waits; without its client it is sent all the same.)
 //!
 //! Who holds what: `arena` the transactions; `terminals` the queue of each TID; `keys` who has which key, and the
 //! tombstones; the lists in `core` what is ready, in flight and due. Inside, `admission` is the way to the link,
-//! `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end.
+//! `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end,
+//! `recovery` the beginning: what the journal had open, and what a person decides about it.
 //! `statistics`, `outcomes`, `timings` and `census` count and decide nothing.
 //! Nothing that decides an order is the iteration of a hash map.
 
@@ -43,6 +47,7 @@ mod matching;
 mod outcomes;
 mod owed;
 mod records;
+mod recovery;
 mod settings;
 mod statistics;
 mod tally;
@@ -51,11 +56,14 @@ mod timings;
 mod transaction;
 
 pub use self::core::{Mux, View};
-pub use action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome, Transmit, Unmatched};
+pub use action::{
+    Action, Doubt, Fact, Failure, FinalState, JournalOp, Objection, Outcome, Transmit, Unmatched,
+};
 pub use census::Census;
 pub use event::{ClientTag, Event, TxId};
 pub use outcomes::{Outcome as CountedOutcome, Outcomes};
 pub use records::{Record, State, Status};
+pub use recovery::{OnRestart, Order, Recovered, Remembered, Stage, What, Withheld};
 pub use settings::Settings;
 pub use statistics::{FaultCode, Statistics};
 pub use tally::Tally;

@@ -53,7 +53,10 @@ impl Mux {
     fn list(&mut self, now: Now, id: TxId) {
         let Some(key) = self.key_of(id) else { return };
         self.fact(Fact::NotReversed { id, key });
-        self.end(now, id, FinalState::Listed, Some(TombKindOf::Unanswered));
+        // Not ended for the journal: it shows it until a person has seen to it.
+        self.journal(|| JournalOp::Listed { id });
+        self.count_end_unjournaled(now, id, FinalState::Listed);
+        self.bury(now, id, FinalState::Listed, Some(TombKindOf::Unanswered));
     }
 
     fn key_of(&self, id: TxId) -> Option<crate::rules::MatchKey> {
@@ -119,7 +122,7 @@ impl Mux {
             let Some(transaction) = self.transactions.get_mut(id) else { continue };
             let request = &transaction.request;
             let Phase::Owed(owed) = &mut transaction.phase else { continue };
-            let repeat = owed.attempts > 0;
+            let repeat = !owed.was_never_sent();
             // An advice that has not left yet was counted as a packet when it was taken.
             let (bytes, packet) = match &owed.what {
                 Owing::Reversal(image) => {
@@ -127,6 +130,7 @@ impl Mux {
                 }
                 Owing::Advice if repeat => (request.as_repeat(), Some(request.mti().repeat())),
                 Owing::Advice => (request.bytes().clone(), None),
+                Owing::Nothing => continue,
             };
             packet.into_iter().for_each(|mti| self.statistics.packet(mti));
             owed.attempts += 1;
@@ -207,7 +211,7 @@ impl Mux {
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         owed.state = OwedState::Waiting;
         // The n-th sending is followed by the n-th delay; after the last delay's sending there is none.
-        let sent = (owed.attempts as usize).saturating_sub(1);
+        let sent = (owed.attempts.saturating_sub(owed.given_up) as usize).saturating_sub(1);
         let Some(delay) = self.settings.reversal_schedule.get(sent).copied() else {
             return self.park(now, id);
         };
@@ -269,7 +273,7 @@ impl Mux {
                 self.try_later(now, id, None);
             }
             OwedState::Waiting => self.place(id, Place::OwedReady),
-            OwedState::Parked => {}
+            OwedState::Parked | OwedState::Listed => {}
         }
     }
 

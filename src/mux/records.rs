@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-use super::action::Failure;
+use super::action::{Failure, FinalState};
 use super::event::TxId;
 use crate::dialect::RequestClass;
 
@@ -70,6 +70,21 @@ pub enum State {
     Parked,
     /// Owed, and nobody sends it (`noAutoReversal`).
     Listed,
+}
+
+impl From<FinalState> for State {
+    fn from(state: FinalState) -> State {
+        match state {
+            FinalState::Refused | FinalState::NeverSent => State::NeverSent,
+            FinalState::Delivered => State::Delivered,
+            FinalState::DeclinedUndelivered => State::DeclinedUndelivered,
+            FinalState::Unanswered => State::Unanswered,
+            FinalState::Reversed => State::Reversed,
+            FinalState::AdviceAccepted => State::AdviceAccepted,
+            FinalState::Parked => State::Parked,
+            FinalState::Listed => State::Listed,
+        }
+    }
 }
 
 /// What [`Records`] know of an idempotency key.
@@ -136,6 +151,43 @@ impl Records {
         }
         self.by_id.insert(id, Kept { record, current: id, ended: None, until: Duration::ZERO });
         true
+    }
+
+    /// Under what `id` is remembered.
+    pub(super) fn record_of(&self, id: TxId) -> Option<Record> {
+        let first = self.renamed.get(&id).copied().unwrap_or(id);
+        self.by_id.get(&first).map(|kept| kept.record)
+    }
+
+    /// Remembers one that a journal had open: those who ask know the id that it had (`was`). There is always room: what
+    /// was let in once must not be sent again.
+    pub(super) fn adopt(&mut self, id: TxId, was: TxId, record: Record) {
+        if let Some(key) = record.key {
+            self.by_key.insert(key, was);
+        }
+        self.by_id.insert(was, Kept { record, current: id, ended: None, until: Duration::ZERO });
+        self.renamed.insert(id, was);
+    }
+
+    /// Remembers one that ended in a process before, if its time is not over.
+    pub(super) fn remember(
+        &mut self,
+        now: Duration,
+        was: TxId,
+        record: Record,
+        status: Status,
+        ended_ago: Duration,
+    ) {
+        let left = self.ttl.saturating_sub(ended_ago);
+        if left.is_zero() {
+            return;
+        }
+        if let Some(key) = record.key {
+            self.by_key.insert(key, was);
+        }
+        let until = now + left;
+        self.by_id.insert(was, Kept { record, current: was, ended: Some(status), until });
+        self.ending.push_back((until, was));
     }
 
     /// The id that `id` has now, and how it ended if it has.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::recovery::OnRestart;
 use crate::dialect::ReversalProfile;
 use crate::iso8583::{FieldNumber, field};
-use crate::rules::KeyFields;
+use crate::rules::{AdviceReply, KeyFields};
 
 /// Policy of one mux, as values.
 #[derive(Clone, Debug)]
@@ -50,6 +51,12 @@ pub struct Settings {
     pub idempotency_ttl: Duration,
     /// Most open reversals and advices.
     pub saf_max: usize,
+    /// `onRestart`: what becomes of an approval of which nobody knows whether the client had it.
+    pub on_restart: OnRestart,
+    /// `reversalMaxAge`: older ones found at start are listed, not sent.
+    pub reversal_max_age: Duration,
+    /// `adviceResponse: atOnce`: a client's advice is answered so as soon as it is durable; `None`: by the host alone.
+    pub advice_reply: Option<Arc<AdviceReply>>,
 }
 
 impl Default for Settings {
@@ -76,6 +83,9 @@ impl Default for Settings {
             records_max: 100_000,
             idempotency_ttl: seconds(86_400),
             saf_max: 100_000,
+            on_restart: OnRestart::Reverse,
+            reversal_max_age: seconds(86_400),
+            advice_reply: None,
         }
     }
 }

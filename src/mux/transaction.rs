@@ -38,6 +38,8 @@ pub(super) struct Transaction {
     pub(super) left_at: Option<Duration>,
     /// Whether its intent is in the journal (or none is wanted).
     pub(super) durable: bool,
+    /// Whether the journal has said that it is.
+    pub(super) committed: bool,
     /// Whether it asked for what we were doing already: nothing is owed for it.
     pub(super) joined: bool,
     /// The host's answer, while it is being delivered.
@@ -125,6 +127,14 @@ pub(super) struct Owed {
     pub(super) hold_until: Option<Duration>,
     /// Clients' own reversals that wait for its answer.
     pub(super) joined: SmallVec<[TxId; 1]>,
+    /// Whether it may have been sent before a restart, so that each sending is a repeat.
+    pub(super) maybe_sent: bool,
+    /// How many of the attempts were made before a person sent it on its way again: the schedule counts from there.
+    pub(super) given_up: u32,
+    /// Whether its key was used again while it was parked or listed.
+    pub(super) superseded: bool,
+    /// Whether it was for another upstream.
+    pub(super) is_foreign: bool,
     /// Whether the one more repeat after a late approval was given already.
     pub(super) reopened: bool,
     /// An entry in the agenda that stands for it, so that it can be taken out.
@@ -138,6 +148,8 @@ pub(super) enum Owing {
     Reversal(ReversalImage),
     /// The request itself, as a repeat.
     Advice,
+    /// A reversal that the host does not take: only a person can see to it.
+    Nothing,
 }
 
 /// Where an owed reversal or advice is.
@@ -149,6 +161,8 @@ pub(super) enum OwedState {
     InFlight,
     /// Out of tries.
     Parked,
+    /// Not to be sent until a person says so.
+    Listed,
 }
 
 impl Transaction {
@@ -174,6 +188,7 @@ impl Transaction {
             deadline,
             left_at: None,
             durable: false,
+            committed: false,
             joined: false,
             answer: None,
             recorded: false,
@@ -238,6 +253,7 @@ impl Transaction {
                 OwedState::Waiting => "owed",
                 OwedState::InFlight => "sent",
                 OwedState::Parked => "parked",
+                OwedState::Listed => "listed",
             },
         }
     }
@@ -255,6 +271,7 @@ impl Transaction {
             Phase::Owed(owed) => {
                 let state = match owed.state {
                     OwedState::Parked => State::Parked,
+                    OwedState::Listed => State::Listed,
                     _ if reverses => State::ReversalPending,
                     _ => State::AdvicePending,
                 };
@@ -287,6 +304,7 @@ impl Transaction {
             Phase::Owed(owed) if owed.state == OwedState::InFlight => match &owed.what {
                 Owing::Reversal(image) => Some(image.response_mti()),
                 Owing::Advice => self.request.mti().response(),
+                Owing::Nothing => None,
             },
             _ => None,
         }
@@ -312,6 +330,11 @@ impl Linked<PLACE> for Transaction {
 }
 
 impl Owed {
+    /// Whether it surely was never written to a link.
+    pub(super) fn was_never_sent(&self) -> bool {
+        self.attempts == 0 && !self.maybe_sent
+    }
+
     pub(super) fn new(what: Owing, attempts: u32, hold_left: Duration) -> Owed {
         Owed {
             what,
@@ -322,6 +345,10 @@ impl Owed {
             hold_left,
             hold_until: None,
             joined: SmallVec::new(),
+            maybe_sent: false,
+            given_up: 0,
+            superseded: false,
+            is_foreign: false,
             reopened: false,
             due: None,
         }

@@ -1,10 +1,11 @@
 //! From a message to a [`Request`], the proof that it may be queued; and from a host's message to an [`Answer`].
 //!
 //! `prepare` has the rules for what clients send, `key` what a response is matched by, `answer` what a host says,
-//! `reversal` what undoes a request, `reply` the messages that the gateway itself answers with, and `json` messages as
-//! JSON objects.
+//! `reversal` what undoes a request, `image` what outlives the process, `reply` the messages that the gateway itself
+//! answers with, and `json` messages as JSON objects.
 
 mod answer;
+mod image;
 pub mod json;
 mod key;
 mod prepare;
@@ -16,9 +17,10 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 
 pub use answer::Answer;
+pub use image::{AnswerRecord, JournalRecord, Restored, image, journal_record};
 pub use key::{KeyFields, MatchKey, Tid};
 pub use prepare::{Invalid, Rule, Violation, prepare, prepare_draft};
-pub use reply::{echo_reply, refusal};
+pub use reply::{AdviceReply, echo_reply, refusal};
 pub use reversal::ReversalImage;
 
 use crate::dialect::Dialect;

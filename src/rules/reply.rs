@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::Request;
 use crate::dialect::Dialect;
 use crate::iso8583::{Draft, FieldNumber, Message, field};
 use crate::time::Now;
@@ -40,6 +41,37 @@ pub fn refusal(dialect: &Dialect, request: &Message, code: &str, now: Now) -> Op
     set_transmission_time(&mut draft, now);
     draft.set_text(field::RESPONSE_CODE, code);
     draft.to_bytes().ok()
+}
+
+/// How the gateway itself answers a client's advice (`adviceResponse: atOnce`): what it has accepted, it carries on.
+#[derive(Clone, Debug)]
+pub struct AdviceReply {
+    /// DE 39 that says `accepted`.
+    code: String,
+    /// Elements of the advice that its response has.
+    safe: Vec<FieldNumber>,
+}
+
+impl AdviceReply {
+    /// The dialect's way. `None` where it names no code that means `approved`.
+    pub fn of(dialect: &Dialect) -> Option<AdviceReply> {
+        let code = dialect.codes.approved.first()?.clone();
+        Some(AdviceReply { code, safe: dialect.safe.clone() })
+    }
+
+    /// The response to `advice`: response MTI, the elements that are safe to show, DE 7 now, DE 39. `None` for what is
+    /// no advice.
+    pub fn to(&self, advice: &Request, now: Now) -> Option<Bytes> {
+        let response = advice.mti().response().filter(|_| advice.mti().is_advice())?;
+        let mut draft = Draft::of(&advice.message);
+        draft.set_mti(response);
+        for n in advice.message.bitmap().iter().filter(|n| !self.safe.contains(n)) {
+            draft.remove(n);
+        }
+        set_transmission_time(&mut draft, now);
+        draft.set_text(field::RESPONSE_CODE, &self.code);
+        draft.to_bytes().ok()
+    }
 }
 
 fn set_transmission_time(draft: &mut Draft, now: Now) {

@@ -9,12 +9,12 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ServerError;
+use super::restart::{self, Opened};
 use super::signals::Signals;
 use crate::access::{Gate, Guard, Guarded};
 use crate::admin::{ListenerSource, Sources};
 use crate::config::Config;
 use crate::journal::Journal;
-use crate::journal::memory::Memory;
 use crate::listener::{Figures, http, tcp};
 use crate::mux::Statistics;
 use crate::net::TimeSource;
@@ -33,6 +33,7 @@ pub(super) struct Gateway {
     handle: Handle,
     tcp: Vec<(Guarded<Acceptor>, Arc<tcp::Listener>)>,
     http: Vec<Http>,
+    durable: bool,
     log: Logger,
 }
 
@@ -49,6 +50,8 @@ pub(super) struct Running {
     http_acceptors: Vec<JoinHandle<()>>,
     tcp: Vec<Arc<tcp::Listener>>,
     http: Vec<Arc<http::Listener>>,
+    /// Whether a journal keeps what is open for the next start.
+    durable: bool,
     /// What metrics tell of them.
     figures: Vec<ListenerSource>,
     log: Logger,
@@ -103,8 +106,20 @@ impl Gateway {
                 Source::Accept(Box::new(Guarded::new(acceptor, gate, clock.clone(), log)))
             }
         };
-        let journal: Option<Box<dyn Journal>> =
-            upstream.mux.journaled.then(|| Box::new(Memory::new()) as Box<dyn Journal>);
+        let opened = match config.journal.as_ref().filter(|_| upstream.mux.journaled) {
+            Some(options) => {
+                let log = log.new(o!("upstream" => upstream.name.clone()));
+                Some(restart::open(options, upstream, config, clock, &log)?)
+            }
+            None => None,
+        };
+        let durable = opened.is_some();
+        let (journal, open, remembered) = match opened {
+            Some(Opened { journal, open, remembered }) => {
+                (Some(Box::new(journal) as Box<dyn Journal>), open, remembered)
+            }
+            None => (None, Vec::new(), Vec::new()),
+        };
         let parts = Parts {
             dialect: config.dialect.clone(),
             source,
@@ -114,9 +129,11 @@ impl Gateway {
             mask: config.log.mask,
             seed: clock().wall_ms.unsigned_abs() ^ u64::from(std::process::id()) << 32,
         };
-        let (driver, handle) = Driver::new(upstream.clone(), parts);
+        let (mut driver, handle) = Driver::new(upstream.clone(), parts);
+        // Before the link is dialled and before anybody can submit.
+        driver.recover(open, remembered);
         let http = bind_http(config, &handle, clock, log, listening).await?;
-        Ok(Gateway { name: upstream.name.clone(), driver, handle, tcp, http, log: log.clone() })
+        Ok(Gateway { name: upstream.name.clone(), driver, handle, tcp, http, durable, log: log.clone() })
     }
 
     /// Begins to serve.
@@ -130,6 +147,7 @@ impl Gateway {
             http_acceptors: Vec::new(),
             tcp: Vec::new(),
             http: Vec::new(),
+            durable: self.durable,
             figures: Vec::new(),
             log: self.log,
         };
@@ -279,6 +297,12 @@ impl Running {
         };
         let tally = snapshot.tally;
         if tally.open == 0 {
+            return (Stopped::AtRest, Some(snapshot.statistics));
+        }
+        if self.durable {
+            // The journal is flushed as the driver goes; the next start makes good what is open.
+            warn!(self.log, "stopped with transactions open: the journal has them";
+                "in_flight" => tally.in_flight, "owed" => tally.owed, "open" => tally.open);
             return (Stopped::AtRest, Some(snapshot.statistics));
         }
         error!(self.log, "stopped with transactions open and no journal";

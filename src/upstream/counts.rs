@@ -48,6 +48,11 @@ impl Counts {
             | Fact::Refused { .. }
             | Fact::Superseded { .. }
             | Fact::Reopened { .. }
+            | Fact::Recovered { .. }
+            | Fact::NotRecovered { .. }
+            | Fact::Listed { .. }
+            | Fact::Retried { .. }
+            | Fact::Resolved { .. }
             | Fact::NotReversed { .. }
             | Fact::Late { .. }
             | Fact::Again { .. }

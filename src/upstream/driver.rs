@@ -28,7 +28,7 @@ use super::sessions::{Orphan, Sessions};
 use crate::dialect::Dialect;
 use crate::iso8583::mask::MaskStyle;
 use crate::journal::{Journal, Verdict};
-use crate::mux::{Action, Census, Event, JournalOp, Mux, Outcome, TxId};
+use crate::mux::{Action, Census, Event, JournalOp, Mux, Objection, Outcome, Recovered, Remembered, TxId};
 use crate::net::{Alarm, Stream, TimeSource};
 use crate::time::Now;
 
@@ -99,6 +99,8 @@ pub struct Driver<S> {
     /// Bytes either way, or the last time that idleness was looked at.
     active: Duration,
 
+    /// What became of a person's order just given.
+    operated: Option<Result<(), Objection>>,
     draining: Option<oneshot::Sender<Drained>>,
     /// What the core owes, once it has come to rest; and until when the last bytes may take.
     rest: Option<(usize, Duration)>,
@@ -143,6 +145,7 @@ impl<S: Stream> Driver<S> {
             alarm: Alarm::default(),
             stalled: None,
             active: now.uptime,
+            operated: None,
             draining: None,
             rest: None,
             dialect: parts.dialect,
@@ -150,6 +153,20 @@ impl<S: Stream> Driver<S> {
             settings,
         };
         (driver, handle)
+    }
+
+    /// Takes over what the journal had open at start, and those that it remembers for those who ask: the open ones in
+    /// the order in which they came, the others oldest end first. Before [`Driver::run`].
+    pub fn recover(&mut self, open: Vec<Recovered>, remembered: Vec<Remembered>) {
+        let now = (self.clock)();
+        for remembered in remembered {
+            self.mux.handle(now, Event::Remember(Box::new(remembered)));
+        }
+        for recovered in open {
+            self.mux.handle(now, Event::Recover(Box::new(recovered)));
+            self.carry_out();
+        }
+        self.journal_ops();
     }
 
     /// Runs until it has been drained, or until the last handle and session are gone.
@@ -279,6 +296,11 @@ impl<S: Stream> Driver<S> {
             Command::Status { id, reply } => {
                 let _ = reply.send(self.mux.status(id));
             }
+            Command::Operate { order, reply } => {
+                self.mux.handle(now, Event::Operator(order));
+                self.carry_out();
+                let _ = reply.send(self.operated.take().unwrap_or(Err(Objection::Unknown)));
+            }
             Command::ForgetCauses => self.report.forget_causes(),
             Command::Drain { within, done } => {
                 self.draining = Some(done);
@@ -334,6 +356,9 @@ impl<S: Stream> Driver<S> {
                 }
                 Action::Journal(op) => self.ops.push(op),
                 Action::Fact(fact) => self.report.fact(&fact),
+                // The journal was told by an operation of its own.
+                Action::Recovered { .. } => {}
+                Action::Operated { result, .. } => self.operated = Some(result),
                 Action::Drained { owed } => {
                     let now = (self.clock)();
                     self.rest = Some((owed, now.uptime + LAST_BYTES));

@@ -19,7 +19,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::counts::Counts;
 use super::report::LinkTally;
 use crate::iso8583::Mti;
-use crate::mux::{Census, Failure, Outcome, Outcomes, Record, Statistics, Status, Tally, Timings, TxId};
+use crate::mux::{
+    Census, Failure, Objection, Order, Outcome, Outcomes, Record, Statistics, Status, Tally, Timings, TxId,
+};
 use crate::rules::{KeyFields, Request};
 
 /// Requests that may wait for the driver's attention. Reaching it refuses with [`Failure::QueueFull`].
@@ -90,6 +92,8 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Those of its link.
     pub link: LinkTally,
+    /// Whether the journal takes intents. While it does not, financial requests are refused.
+    pub journal_up: bool,
     /// The numbers of the statistics server.
     pub statistics: Statistics,
 }
@@ -154,6 +158,7 @@ pub(super) enum Command {
     Oldest { most: usize, reply: oneshot::Sender<Vec<Standing>> },
     SetStatistics(Box<Statistics>),
     Status { id: TxId, reply: oneshot::Sender<Option<Status>> },
+    Operate { order: Order, reply: oneshot::Sender<Result<(), Objection>> },
     Find { key: [u8; 32], reply: oneshot::Sender<Option<TxId>> },
     ForgetCauses,
     Drain { within: Duration, done: oneshot::Sender<Drained> },
@@ -258,6 +263,16 @@ impl Handle {
         let (reply, status) = oneshot::channel();
         self.commands.send(Command::Status { id, reply }).ok()?;
         status.await.ok().flatten()
+    }
+
+    /// A person decides about a parked or listed transaction.
+    ///
+    /// # Errors
+    /// Why the order is not carried out; [`Objection::Unknown`] also when the upstream is no more.
+    pub async fn operate(&self, order: Order) -> Result<(), Objection> {
+        let (reply, result) = oneshot::channel();
+        self.commands.send(Command::Operate { order, reply }).map_err(|_| Objection::Unknown)?;
+        result.await.unwrap_or(Err(Objection::Unknown))
     }
 
     /// The transaction that is remembered under this key of a [`Record`].

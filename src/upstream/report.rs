@@ -197,6 +197,23 @@ impl Report {
             Fact::Reopened { id, was } => {
                 warn!(log, "an ended transaction is open again"; "request" => %id, "was" => %was);
             }
+            Fact::Recovered { id, was, mti, key, stage } => {
+                info!(log, "taken over from the journal"; "request" => %id, "was" => %was, "mti" => %mti,
+                    self.shown(key), "stage" => words::stage(*stage));
+            }
+            Fact::NotRecovered { row } => {
+                error!(log, "no room to take a transaction over from the journal"; "row" => row);
+            }
+            Fact::Listed { id, key, why } => {
+                error!(log, "listed, not sent: a person must act"; "request" => %id, self.shown(key),
+                    "reason" => words::withheld(*why));
+            }
+            Fact::Retried { id, key } => {
+                warn!(log, "sent on its way again by a person"; "request" => %id, self.shown(key));
+            }
+            Fact::Resolved { id, key } => {
+                warn!(log, "resolved by a person"; "request" => %id, self.shown(key));
+            }
             Fact::Owed { id, mti, key, why: Doubt::Advice } => {
                 info!(log, "advice is stored and will be forwarded"; "request" => %id, "mti" => %mti, self.shown(key));
             }
@@ -294,6 +311,10 @@ fn about(fact: &Fact) -> Option<TxId> {
         Fact::Ended { id, .. }
         | Fact::Superseded { id, .. }
         | Fact::Reopened { id, .. }
+        | Fact::Recovered { id, .. }
+        | Fact::Listed { id, .. }
+        | Fact::Retried { id, .. }
+        | Fact::Resolved { id, .. }
         | Fact::Owed { id, .. }
         | Fact::ReversalSent { id, .. }
         | Fact::ReversalAnswered { id, .. }
@@ -304,7 +325,9 @@ fn about(fact: &Fact) -> Option<TxId> {
         | Fact::Late { id, .. }
         | Fact::ApprovedAfterDecline { id, .. }
         | Fact::ClientGone { id, .. } => Some(*id),
-        Fact::Refused { .. } | Fact::Again { .. } | Fact::Unmatched { .. } => None,
+        Fact::Refused { .. } | Fact::NotRecovered { .. } | Fact::Again { .. } | Fact::Unmatched { .. } => {
+            None
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One word for each outcome: the same in logs, metrics and `/v1/state`.
 
 use crate::dialect::{RequestClass, ReversalClass};
-use crate::mux::{Doubt, Failure, FinalState, Unmatched};
+use crate::mux::{Doubt, Failure, FinalState, Stage, Unmatched, Withheld};
 
 /// How a transaction ended.
 pub fn state(state: FinalState) -> &'static str {
@@ -72,6 +72,33 @@ pub fn doubt(why: Doubt) -> &'static str {
         Doubt::Stopped => "stopped",
         Doubt::Ambiguous => "ambiguous",
         Doubt::Advice => "advice",
+        Doubt::Restarted => "restarted",
+        Doubt::Operator => "operator",
+    }
+}
+
+/// Why one found at start is listed, not sent.
+pub fn withheld(why: Withheld) -> &'static str {
+    match why {
+        Withheld::TooOld => "too_old",
+        Withheld::FromTheFuture => "from_the_future",
+        Withheld::OtherUpstream => "other_upstream",
+        Withheld::OnRestart => "on_restart",
+        Withheld::NoAutoReversal => "no_auto_reversal",
+        Withheld::Before => "before",
+    }
+}
+
+/// How far one found at start had come.
+pub fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Intent => "intent",
+        Stage::AnsweredApproved => "answered_approved",
+        Stage::AnsweredInDoubt => "answered_in_doubt",
+        Stage::AnsweredDeclined => "answered_declined",
+        Stage::Owed => "owed",
+        Stage::Parked => "parked",
+        Stage::Listed => "listed",
     }
 }
 

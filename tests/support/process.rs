@@ -20,11 +20,17 @@ pub struct Process {
     child: Child,
     lines: Receiver<String>,
     stderr: Arc<Mutex<String>>,
+    /// Its working directory, where it is its own: gone when it is dropped.
+    home: Option<tempfile::TempDir>,
 }
 
 impl Process {
+    /// In a directory of its own, so that its journal is nobody else's.
     pub fn start(args: &[String]) -> Process {
-        Process::start_in(std::path::Path::new("."), args)
+        let home = tempfile::tempdir().unwrap();
+        let mut process = Process::start_in(home.path(), args);
+        process.home = Some(home);
+        process
     }
 
     /// With `directory` as its working directory.
@@ -53,7 +59,7 @@ impl Process {
                 kept.push('\n');
             }
         });
-        Process { child, lines, stderr }
+        Process { child, lines, stderr, home: None }
     }
 
     /// The address of `listening NAME ADDRESS`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Draft, FieldNumber, Message, Mti, field};
 use socketqueue::mux::{
-    Action, ClientTag, Event, Fact, JournalOp, Mux, Outcome, Record, Settings, State, Tally, TxId,
+    Action, ClientTag, Event, Fact, JournalOp, Mux, Objection, Outcome, Record, Settings, State, Tally, TxId,
 };
 use socketqueue::rules::{self, Answer, KeyFields};
 use socketqueue::time::Now;
@@ -25,6 +25,10 @@ pub struct Scene {
     ids: BTreeMap<char, TxId>,
     replies: Vec<String>,
     facts: Vec<Fact>,
+    /// What became of an operator's orders since the last look.
+    pub operated: Vec<Result<(), Objection>>,
+    /// Rows of the journal that were taken over.
+    pub recovered: Vec<(TxId, i64)>,
     /// What the host got, oldest first, not yet asked for.
     wire: VecDeque<Message>,
     /// The last message of each kind that the host got, by MTI, TID and STAN.
@@ -63,6 +67,8 @@ pub fn scene_without_link(change: impl FnOnce(&mut Settings)) -> Scene {
         ids: BTreeMap::new(),
         replies: Vec::new(),
         facts: Vec::new(),
+        operated: Vec::new(),
+        recovered: Vec::new(),
         wire: VecDeque::new(),
         seen: BTreeMap::new(),
     }
@@ -256,6 +262,22 @@ impl Scene {
         self
     }
 
+    /// What the process before knew of the world outside: the messages that the host has seen.
+    pub fn follows(&mut self, before: Scene, after: Duration) -> &mut Scene {
+        let millis = i64::try_from((before.now.uptime + after).as_millis()).unwrap();
+        self.now.wall_ms = START_MS + millis;
+        self.seen = before.seen;
+        self
+    }
+
+    pub fn dialect(&self) -> &Arc<Dialect> {
+        &self.dialect
+    }
+
+    pub fn keys(&self) -> &KeyFields {
+        &self.keys
+    }
+
     /// The id of the transaction of `client`.
     pub fn id(&self, client: char) -> TxId {
         self.ids[&client]
@@ -314,6 +336,8 @@ impl Scene {
                 }
                 Action::Journal(op) => self.journal.push(op),
                 Action::Fact(fact) => self.facts.push(fact),
+                Action::Recovered { id, row } => self.recovered.push((id, row)),
+                Action::Operated { result, .. } => self.operated.push(result),
                 Action::Drained { owed } => {
                     assert_eq!(self.drained, None, "drained comes once");
                     self.drained = Some(owed);

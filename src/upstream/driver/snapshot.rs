@@ -18,6 +18,7 @@ impl<S: Stream> Driver<S> {
             timings: *self.mux.timings(),
             counts: self.report.counts.clone(),
             link: self.report.link,
+            journal_up: self.mux.is_journal_up(),
             statistics: self.mux.statistics().clone(),
         }
     }

@@ -1,0 +1,118 @@
+//! The tables, in plain types that PostgreSQL has too (`BIGINT` for `INTEGER`, `BYTEA` for `BLOB` there).
+//!
+//! `records` has no card data and is kept `keepRecords`. `images` has one sealed message for each row that may still have
+//! to be sent: what is open, and what ended less than `lateWindow` ago. So the open rows are found without an index, and
+//! the pages of erased images are used again. Nothing is unique but row numbers: with the terminal lock off a terminal may
+//! have several transactions at a time, and the keys of all of them may be the same.
+
+/// `application_id` of a journal: "SQJ1".
+pub(super) const APPLICATION_ID: i64 = 0x5351_4A31;
+/// `user_version`: the newest schema that this release knows.
+pub(super) const VERSION: i64 = 1;
+
+pub(super) const CREATE: &str = "
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+CREATE TABLE upstreams (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    dialect TEXT NOT NULL
+);
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    tx INTEGER NOT NULL,
+    upstream INTEGER NOT NULL,
+    mti TEXT NOT NULL,
+    stage INTEGER NOT NULL,
+    outcome INTEGER,
+    received_ms INTEGER NOT NULL,
+    left_ms INTEGER,
+    ended_ms INTEGER,
+    attempts INTEGER NOT NULL,
+    superseded INTEGER NOT NULL DEFAULT 0,
+    processing_code TEXT,
+    amount TEXT,
+    transmission_time TEXT,
+    stan TEXT,
+    local_time TEXT,
+    rrn TEXT,
+    approval_code TEXT,
+    response_code TEXT,
+    tid TEXT,
+    mid TEXT,
+    currency TEXT,
+    idempotency_key BLOB,
+    idempotency_body BLOB
+);
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    tx INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    nonce BLOB NOT NULL,
+    sealed BLOB NOT NULL
+);
+CREATE TABLE notes (
+    id INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+CREATE INDEX images_tx ON images (run, tx);
+CREATE INDEX records_asked ON records (ended_ms) WHERE idempotency_body IS NOT NULL;
+";
+
+pub(super) const INSERT_RECORD: &str = "
+INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, left_ms, ended_ms, attempts,
+    amount, transmission_time, stan, local_time, rrn, approval_code, response_code, tid, currency,
+    idempotency_key, idempotency_body, processing_code, mid)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
+
+pub(super) const INSERT_NOTE: &str =
+    "INSERT INTO notes (record, at_ms, what, reason) VALUES (?1, ?2, ?3, ?4)";
+
+pub(super) const INSERT_IMAGE: &str =
+    "INSERT INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// `?9`: 0 leaves outcome and end, 1 sets both, 2 takes both away (it is open again), 3 sets the end only.
+pub(super) const UPDATE_RECORD: &str = "
+UPDATE records SET
+    stage = COALESCE(?2, stage),
+    attempts = COALESCE(?3, attempts),
+    rrn = COALESCE(?4, rrn),
+    approval_code = COALESCE(?5, approval_code),
+    response_code = COALESCE(?6, response_code),
+    superseded = COALESCE(?10, superseded),
+    outcome = CASE WHEN ?9 = 0 THEN outcome WHEN ?9 = 1 THEN ?7 WHEN ?9 = 2 THEN NULL ELSE outcome END,
+    ended_ms = CASE WHEN ?9 = 0 THEN ended_ms ELSE ?8 END
+WHERE id = ?1";
+
+/// `records.tx` stays: it is the id that the client was told. `images.tx` is the one that it has now.
+pub(super) const RENAME_IMAGE: &str = "UPDATE images SET run = ?2, tx = ?3 WHERE id = ?1";
+pub(super) const FIND: &str = "SELECT id FROM images WHERE run = ?1 AND tx = ?2 ORDER BY id DESC LIMIT 1";
+
+/// A sealed image whose transaction is over since before `?2`.
+pub(super) const ERASE_IMAGE: &str = "
+DELETE FROM images WHERE id = ?1
+    AND NOT EXISTS (SELECT 1 FROM records r WHERE r.id = ?1 AND (r.stage <> 7 OR r.ended_ms > ?2))";
+
+/// The images that are open, and what is known of them.
+pub(super) const OPEN: &str = "
+SELECT i.id, r.tx, r.mti, r.received_ms, r.left_ms, r.stage, r.attempts, r.rrn, r.idempotency_key, r.idempotency_body,
+    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded
+FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
+WHERE r.stage <> 7 ORDER BY i.id";
+
+/// The images of what is over, oldest first.
+pub(super) const ENDED: &str =
+    "SELECT i.id, r.ended_ms FROM images i JOIN records r ON r.id = i.id WHERE r.stage = 7 ORDER BY i.id";
+
+/// What ended since `?1` and is remembered for those who ask, newest first.
+pub(super) const REMEMBERED: &str = "
+SELECT tx, idempotency_key, idempotency_body, outcome, attempts, ended_ms FROM records
+WHERE idempotency_body IS NOT NULL AND stage = 7 AND ended_ms >= ?1 ORDER BY ended_ms DESC LIMIT ?2";

@@ -1,0 +1,242 @@
+//! The journal in an embedded SQLite database.
+//!
+//! One thread writes. Whatever was handed over while the last commit ran makes the next one, so that the cost of a sync is
+//! shared by all who wait for it. Nobody else waits: operations go in through a list under a lock that is held for moments
+//! only, verdicts come out the same way.
+//!
+//! When a commit fails, intents fail from then on, and everything else is kept in its order and tried again: on a full
+//! disk after the reserve was let go, after any other error when the file has been closed, opened, verified and probed
+//! with a synced write. A commit of unknown outcome is read back then.
+
+mod batch;
+pub(super) mod connection;
+mod opening;
+mod store;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use slog::Logger;
+
+pub use store::ImageOf;
+
+use super::disk::{Disk, Plain};
+use super::meters::{Figures, Meters};
+use super::{Journal, JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict};
+use crate::mux::JournalOp;
+use crate::net::TimeSource;
+use batch::Entry;
+
+/// How long the end of the process may be held up by what is not durable yet.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// Operations that may wait for the disk; intents beyond it fail. All others belong to transactions that are held already.
+pub const WAITING_MAX: usize = 200_000;
+
+/// What a journal needs of the world.
+pub struct Surroundings {
+    /// The time.
+    pub clock: TimeSource,
+    /// What is kept of a request.
+    pub image: ImageOf,
+    /// Where it logs.
+    pub log: Logger,
+    /// How its disk fares.
+    pub disk: Box<dyn Disk>,
+}
+
+impl Surroundings {
+    /// With the disk as it is.
+    pub fn new(clock: TimeSource, image: ImageOf, log: Logger) -> Surroundings {
+        Surroundings { clock, image, log, disk: Box::new(Plain) }
+    }
+}
+
+/// A durable journal. Dropping it makes durable what is waiting, for up to [`CLOSE_PATIENCE`].
+pub struct Sqlite {
+    shared: Arc<Shared>,
+    clock: TimeSource,
+    path: PathBuf,
+    remembered: Vec<RememberedRow>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the journal's thread shares with those who use it.
+struct Shared {
+    inbox: Mutex<Inbox>,
+    /// Something is there to do.
+    wake: Condvar,
+    /// A sweep was done, or the thread has ended.
+    done: Condvar,
+    meters: Arc<Meters>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    entries: Vec<Entry>,
+    verdicts: Vec<Verdict>,
+    /// Operations taken by the thread and not durable yet.
+    taken: usize,
+    /// Uptime of the oldest end that the thread has taken and that is not durable yet.
+    taken_end: Option<Duration>,
+    verdict_waker: Option<Waker>,
+    flush_waker: Option<Waker>,
+    sweeps_wanted: u64,
+    sweeps_done: u64,
+    stop: bool,
+    stopped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // What is in it is whole after each of the few statements that change it.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox {
+    fn waiting(&self) -> usize {
+        self.entries.len() + self.taken
+    }
+
+    fn oldest_end(&self) -> Option<Duration> {
+        self.taken_end.or_else(|| first_end(self.entries.iter()))
+    }
+}
+
+fn first_end<'e>(mut entries: impl Iterator<Item = &'e Entry>) -> Option<Duration> {
+    entries.find(|entry| matches!(entry.op, JournalOp::End { .. })).map(|entry| entry.at.uptime)
+}
+
+impl Sqlite {
+    /// Opens the journal, or makes it; starts its thread. What is open comes with it, oldest first.
+    ///
+    /// Blocks: it checks the file, and syncs.
+    ///
+    /// # Errors
+    /// [`JournalError`]: each names the file and the way out.
+    pub fn open(
+        options: &Options,
+        upstream: &UpstreamIdentity,
+        surroundings: Surroundings,
+    ) -> Result<(Sqlite, Vec<OpenRow>), JournalError> {
+        let Surroundings { clock, image, log, disk } = surroundings;
+        let opened = opening::open(options, upstream, image, disk, clock())?;
+        let shared = Arc::new(Shared {
+            inbox: Mutex::default(),
+            wake: Condvar::new(),
+            done: Condvar::new(),
+            meters: Arc::default(),
+        });
+        let path = opened.place.path().to_owned();
+        let writer = writer::Writer::new(opened.store, opened.place, shared.clone(), clock.clone(), log);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
+        Ok((Sqlite { shared, clock, path, remembered: opened.remembered, thread: Some(thread) }, opened.rows))
+    }
+
+    /// Where it lies, absolutely.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What ended within `idempotencyTtl` before this start and is remembered for those who ask, oldest end first. Once.
+    pub fn take_remembered(&mut self) -> Vec<RememberedRow> {
+        std::mem::take(&mut self.remembered)
+    }
+
+    /// Its counters, to be read by others later.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.shared.meters.clone()
+    }
+
+    /// Its counters now.
+    pub fn figures(&self) -> Figures {
+        self.shared.meters.figures((self.clock)().uptime)
+    }
+
+    /// Erases and deletes now what is due, without waiting for the minute's sweep, and waits until that is done (or the
+    /// thread has ended).
+    pub fn sweep(&self) {
+        let mut inbox = self.shared.lock();
+        inbox.sweeps_wanted += 1;
+        let wanted = inbox.sweeps_wanted;
+        self.shared.wake.notify_one();
+        while inbox.sweeps_done < wanted && !inbox.stopped {
+            inbox = self.shared.done.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Journal for Sqlite {
+    fn submit(&mut self, ops: &mut Vec<JournalOp>) {
+        if ops.is_empty() {
+            return;
+        }
+        let at = (self.clock)();
+        let mut inbox = self.shared.lock();
+        let mut full = Vec::new();
+        for op in ops.drain(..) {
+            match op {
+                JournalOp::Intent { id, .. } if inbox.waiting() >= WAITING_MAX || inbox.stopped => {
+                    full.push(Verdict::Failed(id));
+                }
+                op => inbox.entries.push(Entry { op, at }),
+            }
+        }
+        inbox.verdicts.append(&mut full);
+        let (waiting, oldest) = (inbox.waiting(), inbox.oldest_end());
+        self.shared.meters.waiting(waiting, oldest);
+        drop(inbox);
+        self.shared.wake.notify_one();
+    }
+
+    fn poll_verdicts(&mut self, cx: &mut Context<'_>, verdicts: &mut Vec<Verdict>) -> Poll<()> {
+        let mut inbox = self.shared.lock();
+        if inbox.verdicts.is_empty() {
+            inbox.verdict_waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        verdicts.append(&mut inbox.verdicts);
+        Poll::Ready(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inbox = self.shared.lock();
+        if inbox.waiting() == 0 || inbox.stopped {
+            return Poll::Ready(());
+        }
+        inbox.flush_waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        let until = Instant::now() + CLOSE_PATIENCE;
+        let mut inbox = self.shared.lock();
+        inbox.stop = true;
+        self.shared.wake.notify_one();
+        while !inbox.stopped {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.shared.done.wait_timeout(inbox, left);
+            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(inbox);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

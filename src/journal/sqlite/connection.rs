@@ -1,0 +1,229 @@
+//! One connection: its settings, its checks, and what its errors mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+
+use crate::journal::{Durability, JournalError, Options, UpstreamIdentity, schema};
+
+/// How long a reader (a tool, a backup) may keep a commit waiting before it counts as failed.
+const BUSY: Duration = Duration::from_secs(5);
+/// Up to this size the indexes are compared with the tables at start; above, pages and rows only.
+const FULL_CHECK_MAX: u64 = 256 << 20;
+/// Pages (of 4 KiB) of the log after which it is moved into the database, between two sweeps.
+const CHECKPOINT_PAGES: i64 = 1000;
+
+/// Why the disk does not take what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No space.
+    Full,
+    /// Anything else.
+    Error(String),
+}
+
+impl Trouble {
+    pub(super) fn of(error: &rusqlite::Error) -> Trouble {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Trouble::Full,
+            _ => Trouble::Error(error.to_string()),
+        }
+    }
+
+    pub(super) fn of_io(error: &std::io::Error) -> Trouble {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Trouble::Full,
+            _ => Trouble::Error(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Full => f.write_str("the disk is full"),
+            Trouble::Error(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Opens the file with the settings that it is written with.
+pub(super) fn connect(options: &Options) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(&options.file, flags)?;
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    let mode: String = conn.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(rusqlite::Error::InvalidParameterName(format!("no write-ahead log here, but {mode}")));
+    }
+    conn.pragma_update(None, "secure_delete", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    set_synchronous(&conn, options.durability)?;
+    Ok(conn)
+}
+
+pub(super) fn set_synchronous(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let level = match durability {
+        Durability::Power => "FULL",
+        Durability::Process => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", level)
+}
+
+/// Whether it is a journal (`true`) or an empty database that may become one.
+///
+/// # Errors
+/// What it is instead.
+pub(crate) fn identify(conn: &Connection, path: &Path) -> Result<bool, JournalError> {
+    let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let read = || -> rusqlite::Result<(i64, i64, i64)> {
+        let tables = conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((number("application_id")?, number("user_version")?, tables))
+    };
+    let (application, version, tables) = read().map_err(|error| refusal(path, &error))?;
+    let path = path.to_owned();
+    match (application, version) {
+        (0, 0) if tables == 0 => Ok(false),
+        (schema::APPLICATION_ID, found) if found > schema::VERSION => {
+            Err(JournalError::Newer { path, found, known: schema::VERSION })
+        }
+        (schema::APPLICATION_ID, schema::VERSION) => Ok(true),
+        (schema::APPLICATION_ID, _) => Err(JournalError::Damaged { path, what: format!("schema {version}") }),
+        _ => Err(JournalError::Foreign {
+            path,
+            what: format!("a SQLite database of another program, application_id {application}"),
+        }),
+    }
+}
+
+/// Makes the tables, and moves them into the database file.
+pub(super) fn create(conn: &Connection, journal: &str) -> rusqlite::Result<()> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let make = || {
+        conn.execute_batch(schema::CREATE)?;
+        conn.execute(
+            "INSERT INTO settings (name, value) VALUES ('journal', ?1), ('run', '0'), ('probe', '0')",
+            [journal],
+        )?;
+        conn.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+        conn.pragma_update(None, "user_version", schema::VERSION)?;
+        conn.execute_batch("COMMIT")
+    };
+    if let Err(error) = make() {
+        let _ = conn.execute_batch("ROLLBACK");
+        return Err(error);
+    }
+    checkpoint(conn)
+}
+
+/// The integrity check.
+///
+/// # Errors
+/// The first thing found.
+pub(crate) fn verify(conn: &Connection) -> Result<(), String> {
+    let size = || -> rusqlite::Result<u64> {
+        let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        Ok(u64::try_from(number("page_count")?.saturating_mul(number("page_size")?)).unwrap_or(0))
+    };
+    let size = size().map_err(|error| error.to_string())?;
+    let check = if size <= FULL_CHECK_MAX { "integrity_check" } else { "quick_check" };
+    let found: rusqlite::Result<String> = conn.query_row(&format!("PRAGMA {check}(1)"), [], |row| row.get(0));
+    match found {
+        Ok(text) if text == "ok" => {}
+        Ok(text) => return Err(text.lines().next().unwrap_or("integrity check").to_owned()),
+        Err(error) => return Err(error.to_string()),
+    }
+    // Both tables are written in one commit: an image without its record was never committed by us.
+    let orphans = "SELECT COUNT(*) FROM images WHERE id NOT IN (SELECT id FROM records)";
+    match conn.query_row(orphans, [], |row| row.get::<_, i64>(0)) {
+        Ok(0) => Ok(()),
+        Ok(count) => Err(format!("{count} images without a record")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Moves the log into the database and empties it. A reader that keeps it from that is waited for next time.
+pub(super) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
+    match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        Err(error) if is_busy(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// The number of this run: ids of transactions are unique within one.
+pub(super) fn next_run(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.execute(
+        "UPDATE settings SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = 'run'",
+        [],
+    )?;
+    conn.query_row("SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'", [], |row| row.get(0))
+}
+
+/// Changes something, so that a commit has something to write.
+pub(super) fn touch(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute(
+        "UPDATE settings SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = 'probe'",
+        [],
+    )
+    .map(|_| ())
+}
+
+/// The number of this upstream, a new one if it never wrote here.
+pub(super) fn upstream_id(conn: &Connection, upstream: &UpstreamIdentity) -> rusqlite::Result<i64> {
+    let UpstreamIdentity { name, address, dialect } = upstream;
+    let known = conn
+        .query_row(
+            "SELECT id FROM upstreams WHERE name = ?1 AND address = ?2 AND dialect = ?3",
+            params![name, address, dialect],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    conn.execute(
+        "INSERT INTO upstreams (name, address, dialect) VALUES (?1, ?2, ?3)",
+        params![name, address, dialect],
+    )?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// What an error at the start means.
+pub(crate) fn refusal(path: &Path, error: &rusqlite::Error) -> JournalError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => JournalError::Foreign { path, what: error.to_string() },
+        Some(ErrorCode::DatabaseCorrupt) => JournalError::Damaged { path, what: error.to_string() },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            JournalError::Unwritable { path, source: std::io::Error::other(error.to_string()) }
+        }
+        _ => JournalError::Failed { path, what: error.to_string() },
+    }
+}
+
+/// Whether an error is the fault of one row: the others of its batch can do without it.
+pub(super) fn is_of_the_row(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => {
+            matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+        }
+        // Made by us or by the conversion of a value.
+        None => true,
+    }
+}
+
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// An image that could not be sealed fails its row.
+pub(super) fn unsealable(error: std::io::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,335 @@
+//! The one thread that writes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use slog::{Logger, error, info, warn};
+
+use super::batch::{Batch, Entry};
+use super::connection::Trouble;
+use super::store::{Applied, Store};
+use super::{Shared, first_end};
+use crate::journal::Verdict;
+use crate::journal::place::Place;
+use crate::mux::{JournalOp, TxId};
+use crate::net::TimeSource;
+
+/// Operations of one commit at most: what waits longer than the disk needs for so many is served in turns.
+const BATCH_MAX: usize = 4096;
+/// From one sweep to the next, so that images are gone within a minute after `lateWindow`.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// After a failure: first pause before trying again; doubled up to [`RETRY_MAX`].
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The longest pause while the disk is full: ends go on being written then.
+const RETRY_MAX_FULL: Duration = Duration::from_millis(250);
+/// Attempts to write what is left when the process stops and the disk fails.
+const LAST_ATTEMPTS: u32 = 3;
+
+pub(super) struct Writer {
+    store: Store,
+    place: Place,
+    shared: Arc<Shared>,
+    clock: TimeSource,
+    log: Logger,
+    queue: VecDeque<Entry>,
+    verdicts: Vec<Verdict>,
+    /// Why intents are not taken.
+    down: Option<Trouble>,
+    /// Intents of which it is not known whether they are in the file.
+    doubtful: Vec<TxId>,
+    reserve_held: bool,
+    retry_at: Instant,
+    retry_after: Duration,
+    sweep_at: Instant,
+    sweep_wanted: Option<u64>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Store,
+        place: Place,
+        shared: Arc<Shared>,
+        clock: TimeSource,
+        log: Logger,
+    ) -> Writer {
+        let now = Instant::now();
+        let mut writer = Writer {
+            store,
+            place,
+            shared,
+            clock,
+            log,
+            queue: VecDeque::new(),
+            verdicts: Vec::new(),
+            down: None,
+            doubtful: Vec::new(),
+            reserve_held: false,
+            retry_at: now,
+            retry_after: RETRY_FIRST,
+            sweep_at: now + SWEEP_EVERY,
+            sweep_wanted: None,
+        };
+        match writer.place.hold_reserve() {
+            Ok(()) => writer.reserve_held = true,
+            Err(error) => writer.fail(Trouble::of_io(&error)),
+        }
+        writer
+    }
+
+    pub(super) fn run(mut self) {
+        let mut last_attempts = LAST_ATTEMPTS;
+        loop {
+            let stop = self.take();
+            if self.down.is_some() {
+                self.refuse_intents();
+                self.repair(stop);
+            }
+            while self.down.is_none() && !self.queue.is_empty() {
+                self.commit_next();
+                self.publish();
+            }
+            self.sweep();
+            self.publish();
+            if stop {
+                last_attempts -= 1;
+                if self.queue.is_empty() || last_attempts == 0 {
+                    break;
+                }
+            }
+        }
+        self.end();
+    }
+
+    /// Waits until there is something to do, and takes over what was handed in. Whether to stop.
+    fn take(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let mut inbox = shared.lock();
+        loop {
+            let now = Instant::now();
+            let due = match (&self.down, self.queue.is_empty()) {
+                (Some(_), _) => self.retry_at.min(self.sweep_at),
+                (None, false) => now,
+                (None, true) => self.sweep_at,
+            };
+            let news = !inbox.entries.is_empty() || inbox.stop || inbox.sweeps_wanted > inbox.sweeps_done;
+            if news || due <= now {
+                break;
+            }
+            let waited = shared.wake.wait_timeout(inbox, due - now);
+            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.sweep_wanted = (inbox.sweeps_wanted > inbox.sweeps_done).then_some(inbox.sweeps_wanted);
+        self.queue.extend(inbox.entries.drain(..));
+        inbox.taken = self.queue.len();
+        inbox.taken_end = first_end(self.queue.iter());
+        inbox.stop
+    }
+
+    /// Tells what is known since the last time.
+    fn publish(&mut self) {
+        let mut inbox = self.shared.lock();
+        inbox.verdicts.append(&mut self.verdicts);
+        inbox.taken = self.queue.len();
+        inbox.taken_end = first_end(self.queue.iter());
+        if let Some(done) = self.sweep_wanted.take() {
+            inbox.sweeps_done = done;
+            self.shared.done.notify_all();
+        }
+        self.shared.meters.waiting(inbox.waiting(), inbox.oldest_end());
+        self.shared.meters.state(self.store.open.len(), self.down.is_none());
+        let verdict_waker = if inbox.verdicts.is_empty() { None } else { inbox.verdict_waker.take() };
+        let flush_waker = if inbox.waiting() == 0 { inbox.flush_waker.take() } else { None };
+        drop(inbox);
+        for waker in [verdict_waker, flush_waker].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    /// One commit of what has waited longest. Whatever becomes of it, the queue has what is still to be done.
+    fn commit_next(&mut self) {
+        let len = self.queue.len().min(BATCH_MAX);
+        let entries = &self.queue.make_contiguous()[..len];
+        let batch = Batch::of(entries, &self.store.open);
+        let (operations, intents, empty) = (batch.operations, batch.intents, batch.changes.is_empty());
+        let begun = Instant::now();
+        match self.store.apply(&batch, self.reserve_held) {
+            Applied::Done { bad } => {
+                if !empty {
+                    self.shared.meters.committed(operations, intents, begun.elapsed());
+                }
+                for id in self.queue.drain(..len).filter_map(|entry| intent(&entry)) {
+                    let failed = bad.contains(&id.bits());
+                    self.verdicts.push(if failed { Verdict::Failed(id) } else { Verdict::Durable(id) });
+                }
+                if !bad.is_empty() {
+                    self.shared.meters.bad_rows(bad.len());
+                    error!(self.log, "rows refused by the journal"; "rows" => bad.len());
+                    // The core takes a failed intent for the journal's failure; only the row was.
+                    self.verdicts.push(Verdict::Up);
+                }
+            }
+            Applied::NotDone(trouble) => {
+                self.shared.meters.failed(false);
+                self.fail(trouble);
+                self.refuse_intents();
+            }
+            Applied::Unknown(trouble) => {
+                self.shared.meters.failed(true);
+                let rest = self.queue.split_off(len);
+                for entry in std::mem::take(&mut self.queue) {
+                    match intent(&entry) {
+                        Some(id) => {
+                            self.doubtful.push(id);
+                            self.verdicts.push(Verdict::Unknown(id));
+                        }
+                        None => self.queue.push_back(entry),
+                    }
+                }
+                self.queue.extend(rest);
+                self.fail(trouble);
+                self.refuse_intents();
+            }
+        }
+    }
+
+    fn fail(&mut self, trouble: Trouble) {
+        if self.down.as_ref() != Some(&trouble) {
+            error!(self.log, "the journal takes no new transactions"; "reason" => %trouble,
+                "file" => %self.store.path().display());
+        }
+        if trouble == Trouble::Full && self.reserve_held {
+            self.place.release_reserve();
+            self.reserve_held = false;
+            // There is room now for what must not wait.
+            self.retry_at = Instant::now();
+        } else {
+            self.retry_at = Instant::now() + self.retry_after;
+            let longest = if trouble == Trouble::Full { RETRY_MAX_FULL } else { RETRY_MAX };
+            self.retry_after = (self.retry_after * 2).min(longest);
+        }
+        self.down = Some(trouble);
+    }
+
+    /// Intents fail while the journal is down; everything else is kept.
+    fn refuse_intents(&mut self) {
+        let verdicts = &mut self.verdicts;
+        self.queue.retain(|entry| match intent(entry) {
+            Some(id) => {
+                verdicts.push(Verdict::Failed(id));
+                false
+            }
+            None => true,
+        });
+    }
+
+    /// Tries to come back. `now`: without waiting for the time of the next attempt.
+    fn repair(&mut self, now: bool) {
+        if !now && Instant::now() < self.retry_at {
+            return;
+        }
+        if let Err(trouble) = self.try_repair() {
+            self.fail(trouble);
+            return;
+        }
+        self.down = None;
+        self.retry_after = RETRY_FIRST;
+        self.verdicts.push(Verdict::Up);
+        info!(self.log, "the journal takes new transactions again"; "file" => %self.store.path().display());
+    }
+
+    fn try_repair(&mut self) -> Result<(), Trouble> {
+        if self.down != Some(Trouble::Full) || !self.doubtful.is_empty() {
+            self.store.reopen()?;
+            self.read_back()?;
+        }
+        // What was kept comes first, whether or not there is room for more.
+        while !self.queue.is_empty() {
+            let len = self.queue.len().min(BATCH_MAX);
+            let batch = Batch::of(&self.queue.make_contiguous()[..len], &self.store.open);
+            let begun = Instant::now();
+            match self.store.apply(&batch, self.reserve_held) {
+                Applied::Done { bad } => {
+                    self.shared.meters.committed(len, 0, begun.elapsed());
+                    self.shared.meters.bad_rows(bad.len());
+                    self.queue.drain(..len);
+                }
+                Applied::NotDone(trouble) => {
+                    self.shared.meters.failed(false);
+                    return Err(trouble);
+                }
+                Applied::Unknown(trouble) => {
+                    self.shared.meters.failed(true);
+                    // They are the same when they are done again.
+                    self.down = Some(trouble.clone());
+                    return Err(trouble);
+                }
+            }
+        }
+        self.place.hold_reserve().map_err(|error| Trouble::of_io(&error))?;
+        self.reserve_held = true;
+        self.store.probe(self.reserve_held)
+    }
+
+    fn read_back(&mut self) -> Result<(), Trouble> {
+        while let Some(id) = self.doubtful.last().copied() {
+            let found = self.store.find(id.bits()).map_err(|error| Trouble::of(&error))?;
+            self.doubtful.pop();
+            match found {
+                Some(row) => {
+                    self.store.open.insert(id.bits(), row);
+                    self.verdicts.push(Verdict::Durable(id));
+                }
+                None => self.verdicts.push(Verdict::Failed(id)),
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self) {
+        if self.down.is_some() || (self.sweep_wanted.is_none() && Instant::now() < self.sweep_at) {
+            return;
+        }
+        loop {
+            match self.store.sweep((self.clock)()) {
+                // What was handed in meanwhile is not kept waiting by an old journal's thousands.
+                Ok(more)
+                    if more && (self.sweep_wanted.is_some() || self.shared.lock().entries.is_empty()) => {}
+                Ok(more) => {
+                    self.sweep_at = Instant::now() + if more { Duration::ZERO } else { SWEEP_EVERY };
+                    return;
+                }
+                Err(trouble) => {
+                    self.sweep_at = Instant::now() + SWEEP_EVERY;
+                    warn!(self.log, "the sweep of the journal failed"; "reason" => %trouble);
+                    self.fail(trouble);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn end(mut self) {
+        self.publish();
+        if !self.queue.is_empty() {
+            error!(self.log, "stopped with operations that the journal did not take"; "operations" => self.queue.len());
+        }
+        self.store.close();
+        // The lock is let go before whoever waits for the end may open the journal again.
+        drop(self.place);
+        let mut inbox = self.shared.lock();
+        inbox.stopped = true;
+        let wakers = [inbox.verdict_waker.take(), inbox.flush_waker.take()];
+        drop(inbox);
+        self.shared.done.notify_all();
+        wakers.into_iter().flatten().for_each(std::task::Waker::wake);
+    }
+}
+
+fn intent(entry: &Entry) -> Option<TxId> {
+    match entry.op {
+        JournalOp::Intent { id, .. } => Some(id),
+        _ => None,
+    }
+}

@@ -1,0 +1,113 @@
+//! The journal at start: opened, and what it has open handed to the core.
+
+use std::time::Duration;
+
+use slog::{Logger, error, info};
+
+use crate::config::Config;
+use crate::dialect::Dialect;
+use crate::journal::sqlite::{Sqlite, Surroundings};
+use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity};
+use crate::mux::{self, Recovered, Remembered, TxId, Withheld};
+use crate::net::TimeSource;
+use crate::rules::{self, Restored};
+use crate::time::Now;
+use crate::upstream::{Endpoint, Settings};
+
+/// A journal that was opened, and what it had.
+pub(super) struct Opened {
+    pub(super) journal: Sqlite,
+    /// Open rows, oldest first.
+    pub(super) open: Vec<Recovered>,
+    /// What those who ask may ask for, oldest end first.
+    pub(super) remembered: Vec<Remembered>,
+}
+
+/// Opens the journal of `upstream`, and logs where it lies and how much is open in it.
+///
+/// # Errors
+/// [`JournalError`]: the start is refused.
+pub(super) fn open(
+    options: &Options,
+    upstream: &Settings,
+    config: &Config,
+    clock: &TimeSource,
+    log: &Logger,
+) -> Result<Opened, JournalError> {
+    let identity = identity(upstream, &config.dialect);
+    let dialect = config.dialect.clone();
+    let image = Box::new(move |request: &rules::Request| rules::image(request, &dialect));
+    let surroundings = Surroundings::new(clock.clone(), image, log.clone());
+    let (mut journal, rows) = Sqlite::open(options, &identity, surroundings)?;
+    info!(log, "journal open"; "path" => %journal.path().display(), "open_rows" => rows.len());
+    let now = clock();
+    let restart = Restart { identity, dialect: &config.dialect, settings: &upstream.mux, now, log };
+    let open = rows.into_iter().filter_map(|row| restart.recovered(row)).collect();
+    let remembered = journal.take_remembered().into_iter().map(|row| restart.remembered(&row)).collect();
+    Ok(Opened { journal, open, remembered })
+}
+
+/// Which host rows belong to.
+fn identity(upstream: &Settings, dialect: &Dialect) -> UpstreamIdentity {
+    let address = match &upstream.endpoint {
+        Endpoint::Connect { host, port } => format!("{host}:{port}"),
+        Endpoint::Listen { host, port } => format!("listen {host}:{port}"),
+    };
+    UpstreamIdentity { name: upstream.name.clone(), address, dialect: dialect.name.clone() }
+}
+
+/// What rows are read with.
+struct Restart<'a> {
+    identity: UpstreamIdentity,
+    dialect: &'a Dialect,
+    settings: &'a mux::Settings,
+    now: Now,
+    log: &'a Logger,
+}
+
+impl Restart<'_> {
+    /// `None`: nothing can be sent for it with this configuration. It stays open in the journal.
+    fn recovered(&self, row: OpenRow) -> Option<Recovered> {
+        let Some(request) = Restored::read(self.dialect, &self.settings.key_fields, row.image) else {
+            error!(self.log, "an open row of the journal is no message of this dialect: a person must act";
+                "row" => row.row, "mti" => row.mti, "dialect" => row.upstream.dialect);
+            return None;
+        };
+        let withheld = if row.upstream != self.identity {
+            Some(Withheld::OtherUpstream)
+        } else {
+            (row.received_wall_ms > self.now.wall_ms).then_some(Withheld::FromTheFuture)
+        };
+        Some(Recovered {
+            row: row.row,
+            was: TxId::from_bits(row.was),
+            request: Box::new(request),
+            attempts: row.attempts,
+            rrn: row.rrn,
+            stage: row.stage,
+            age: self.since(row.received_wall_ms),
+            // It left after its intent was handed over, at its deadline at the latest.
+            left_ago: row
+                .left_wall_ms
+                .map(|left| self.since(left).saturating_sub(self.settings.queue_timeout)),
+            record: row.record,
+            withheld,
+            superseded: row.superseded,
+        })
+    }
+
+    fn remembered(&self, row: &RememberedRow) -> Remembered {
+        Remembered {
+            was: TxId::from_bits(row.was),
+            record: row.record,
+            state: row.outcome.into(),
+            attempts: row.attempts,
+            ended_ago: self.since(row.ended_wall_ms),
+        }
+    }
+
+    /// Zero for what lies in the future.
+    fn since(&self, wall_ms: i64) -> Duration {
+        Duration::from_millis(self.now.wall_ms.saturating_sub(wall_ms).max(0).unsigned_abs())
+    }
+}

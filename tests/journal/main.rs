@@ -1,0 +1,10 @@
+//! The durable journal: what it keeps, what it refuses, and what it survives.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod bench;
+mod desk;
+mod disk;
+mod keeps;
+mod power;
+mod refusals;
+mod secrets;
