@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use slog::{Discard, Logger, o};
@@ -110,7 +110,8 @@ pub fn upstream() -> UpstreamIdentity {
 }
 
 fn dialect() -> Arc<Dialect> {
-    Dialect::builtin("smartVista").unwrap()
+    static READ: OnceLock<Arc<Dialect>> = OnceLock::new();
+    READ.get_or_init(|| Dialect::builtin("smartVista").unwrap()).clone()
 }
 
 /// A sale of 10.00 with card data in it that must not be kept.
