@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rusqlite::Connection;
 
+use super::Readable;
 use super::connection;
 use super::store::{ImageOf, Store};
 use crate::journal::codes::{Stage, outcome_of_number};
@@ -12,7 +13,7 @@ use crate::journal::disk::Disk;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, row_identity};
 use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
-use crate::mux::Record;
+use crate::mux::{self, Record};
 use crate::time::Now;
 
 /// Most ended transactions that a start is told of, the newest: more than the core remembers.
@@ -23,6 +24,8 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) place: Place,
     pub(super) rows: Vec<OpenRow>,
+    /// How many of them cannot be read.
+    pub(super) unreadable: usize,
     pub(super) remembered: Vec<RememberedRow>,
 }
 
@@ -31,17 +34,28 @@ pub(super) fn open(
     options: &Options,
     upstream: &UpstreamIdentity,
     image: ImageOf,
+    readable: &Readable,
     disk: Box<dyn Disk>,
     now: Now,
 ) -> Result<Opened, JournalError> {
     let place = Place::take(&options.file)?;
     let options = Options { file: place.path().to_owned(), ..options.clone() };
+    place.make_room();
     let (conn, keys) = connect(&place, &options)?;
-    let rows = open_rows(&conn, &options, &keys)?;
-    let remembered =
-        remembered(&conn, &options, now).map_err(|error| connection::refusal(&options.file, &error))?;
-    let store = Store::new(conn, &options, keys, upstream, image, disk, now)?;
-    Ok(Opened { store, place, rows, remembered })
+    let mut rows = open_rows(&conn, &options, &keys)?;
+    let refused = |error| connection::refusal(&options.file, &error);
+    let remembered = remembered(&conn, &options, now).map_err(refused)?;
+    let unreadable: Vec<i64> = rows.iter().filter(|row| !readable(row)).map(|row| row.row).collect();
+    let file = options.file.clone();
+    let mut store = Store::new(conn, &options, keys, upstream, image, disk, now)?;
+    if !unreadable.is_empty() {
+        store.set_aside(&unreadable, now).map_err(|error| connection::refusal(&file, &error))?;
+    }
+    for row in rows.iter_mut().filter(|row| unreadable.contains(&row.row) && row.stage != mux::Stage::Parked)
+    {
+        row.stage = mux::Stage::Listed;
+    }
+    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered })
 }
 
 fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), JournalError> {
