@@ -10,6 +10,7 @@
 
 mod batch;
 pub(super) mod connection;
+mod names;
 mod opening;
 mod store;
 mod writer;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use slog::Logger;
 
+pub use names::Names;
 pub use store::ImageOf;
 
 use super::disk::{Disk, Plain};
@@ -61,6 +63,7 @@ pub struct Sqlite {
     clock: TimeSource,
     path: PathBuf,
     remembered: Vec<RememberedRow>,
+    names: Names,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -137,7 +140,17 @@ impl Sqlite {
             .name("journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
-        Ok((Sqlite { shared, clock, path, remembered: opened.remembered, thread: Some(thread) }, opened.rows))
+        Ok((
+            Sqlite {
+                shared,
+                clock,
+                path,
+                remembered: opened.remembered,
+                names: opened.names,
+                thread: Some(thread),
+            },
+            opened.rows,
+        ))
     }
 
     /// Where it lies, absolutely.
@@ -148,6 +161,11 @@ impl Sqlite {
     /// What ended within `idempotencyTtl` before this start and is remembered for those who ask, oldest end first. Once.
     pub fn take_remembered(&mut self) -> Vec<RememberedRow> {
         std::mem::take(&mut self.remembered)
+    }
+
+    /// What outlives the process so that transactions can be asked for by name.
+    pub fn names(&self) -> Names {
+        self.names
     }
 
     /// Its counters, to be read by others later.
