@@ -188,8 +188,9 @@ impl Mux {
         owed.state = OwedState::Waiting;
         let attempt = owed.attempts;
         let is_reversal = matches!(owed.what, Owing::Reversal(_));
+        let settles_in = self.settings.not_found_settle.saturating_sub(owed.settled_before);
         self.fact(Fact::ReversalAnswered { id, key, class, attempt });
-        let settled_at = left_at + self.settings.not_found_settle;
+        let settled_at = left_at + settles_in;
         let done = match class {
             ReversalClass::Accepted => true,
             // The host may simply not have processed the original yet, so it is believed only later.

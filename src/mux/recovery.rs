@@ -161,8 +161,7 @@ impl Mux {
         let id = self.transactions.insert(|id| {
             let mut transaction = Transaction::reopened(id, was, request, index, now.uptime);
             transaction.arrived = now.uptime.saturating_sub(age);
-            // When it left, it is not known, it is taken for late: 'not found' is believed only after a while.
-            transaction.left_at = Some(left_ago.map_or(now.uptime, |ago| now.uptime.saturating_sub(ago)));
+            transaction.left_at = Some(now.uptime);
             transaction
         });
         if let Some(slot) = self.keys.get_mut(index) {
@@ -187,14 +186,15 @@ impl Mux {
         owed.is_foreign = withheld == Some(Withheld::OtherUpstream);
         // Its first sending is not awaited by the journal, so it may be missing there.
         owed.maybe_sent = matches!(stage, Stage::Owed | Stage::Ordered);
-        if stage == Stage::Ordered {
-            // Its tries begin anew, as they do where a person orders it in the running process.
-            owed.given_up = attempts;
-        }
+        // Where it is not known when it left, it may have been just now.
+        owed.settled_before = left_ago.unwrap_or_default();
         if make_good == MakeGood::CarryOn {
             // It may have left before: a repeat.
             owed.attempts = attempts.max(1);
         }
+        // Each start sends it at once. A process that is restarted again and again would use up the tries in a moment,
+        // and park what the host was never given the time for.
+        owed.given_up = owed.attempts;
         match self.fate(stage, make_good, age, withheld) {
             Fate::Over(state, tomb) => self.end(now, id, state, Some(tomb)),
             Fate::MadeGood => self.owe(now, id, owed, Doubt::Restarted),

@@ -46,7 +46,9 @@ pub(super) fn open(
     let identity = identity(upstream, &config.dialect);
     let dialect = config.dialect.clone();
     let image = Box::new(move |request: &rules::Request| rules::image(request, &dialect));
-    let surroundings = Surroundings::new(clock.clone(), image, log.clone());
+    let mut surroundings = Surroundings::new(clock.clone(), image, log.clone());
+    let (dialect, keys) = (config.dialect.clone(), upstream.mux.key_fields.clone());
+    surroundings.readable = Box::new(move |row| Restored::read(&dialect, &keys, row.image.clone()).is_some());
     let (mut journal, rows) = Sqlite::open(options, &identity, surroundings)?;
     let socket = config.admin.socket.as_deref().and_then(|socket| std::path::absolute(socket).ok());
     let holder = Holder { pid: Some(std::process::id()), admin_socket: socket };
@@ -82,11 +84,12 @@ struct Restart<'a> {
 }
 
 impl Restart<'_> {
-    /// `None`: nothing can be sent for it with this configuration. It stays open in the journal.
+    /// `None`: nothing can be sent for it with this configuration. It stays open in the journal, listed.
     fn recovered(&self, row: OpenRow) -> Option<Recovered> {
         let Some(request) = Restored::read(self.dialect, &self.settings.key_fields, row.image) else {
-            error!(self.log, "an open row of the journal is no message of this dialect: a person must act";
-                "row" => row.row, "mti" => row.mti, "dialect" => row.upstream.dialect);
+            error!(self.log, "an open row of the journal is no message of this dialect: listed, a person must act";
+                "row" => row.row, "mti" => row.mti, "dialect" => row.upstream.dialect,
+                "upstream_address" => row.upstream.address);
             return None;
         };
         let withheld = if row.upstream != self.identity && !row.forced {

@@ -145,9 +145,9 @@ pub(crate) fn verify(conn: &Connection) -> Result<(), String> {
     }
 }
 
-/// Moves the log into the database and empties it. A reader that keeps it from that is waited for next time.
+/// Moves the log into the database and empties it. A reader that keeps it from that is not waited for: there is a next
+/// time, and intents wait meanwhile.
 pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
-    // Not at all here: intents would wait as well.
     conn.busy_timeout(Duration::ZERO)?;
     let done = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     conn.busy_timeout(BUSY)?;

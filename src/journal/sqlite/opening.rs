@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rusqlite::Connection;
 
+use super::Readable;
 use super::connection;
 use super::names::{self, Names};
 use super::store::{ImageOf, Store};
@@ -25,6 +26,8 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) place: Place,
     pub(super) rows: Vec<OpenRow>,
+    /// How many of them cannot be read.
+    pub(super) unreadable: usize,
     pub(super) remembered: Vec<RememberedRow>,
     pub(super) names: Names,
 }
@@ -34,20 +37,31 @@ pub(super) fn open(
     options: &Options,
     upstream: &UpstreamIdentity,
     image: ImageOf,
+    readable: &Readable,
     disk: Box<dyn Disk>,
     now: Now,
 ) -> Result<Opened, JournalError> {
     let place = Place::take(&options.file)?;
     let options = Options { file: place.path().to_owned(), ..options.clone() };
+    place.make_room();
     let (conn, keys) = connect(&place, &options)?;
-    let rows = open_rows(&conn, &options, &keys)?;
-    let remembered =
-        remembered(&conn, &options, now).map_err(|error| connection::refusal(&options.file, &error))?;
+    let mut rows = open_rows(&conn, &options, &keys)?;
+    let refused = |error| connection::refusal(&options.file, &error);
+    let remembered = remembered(&conn, &options, now).map_err(refused)?;
+    let unreadable: Vec<i64> = rows.iter().filter(|row| !readable(row)).map(|row| row.row).collect();
     let fresh = fresh_secret()
         .map_err(|error| JournalError::Failed { path: options.file.clone(), what: error.to_string() })?;
-    let names = names::load(&conn, fresh).map_err(|error| connection::refusal(&options.file, &error))?;
-    let store = Store::new(conn, &options, keys, upstream, image, disk, now)?;
-    Ok(Opened { store, place, rows, remembered, names })
+    let names = names::load(&conn, fresh).map_err(refused)?;
+    let file = options.file.clone();
+    let mut store = Store::new(conn, &options, keys, upstream, image, disk, now)?;
+    if !unreadable.is_empty() {
+        store.set_aside(&unreadable, now).map_err(|error| connection::refusal(&file, &error))?;
+    }
+    for row in rows.iter_mut().filter(|row| unreadable.contains(&row.row) && row.stage != mux::Stage::Parked)
+    {
+        row.stage = mux::Stage::Listed;
+    }
+    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered, names })
 }
 
 fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), JournalError> {
