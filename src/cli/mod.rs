@@ -7,6 +7,7 @@ pub mod bank;
 mod check;
 pub mod dialect;
 pub mod help;
+mod journal;
 mod run;
 pub mod sample;
 
@@ -56,6 +57,10 @@ fn dispatch(args: &[String]) -> ExitCode {
         "run" => run::run(rest),
         "check" => check::run(rest),
         "bank" => with_args(name, rest, |args| finish(bank::run(args))),
+        "journal" if asks_for_help(rest) => {
+            help::show(&args.iter().filter(|word| *word != "help").cloned().collect::<Vec<_>>())
+        }
+        "journal" => with_args(name, rest, journal::run),
         "apikey" if asks_for_help(rest) => help::show(&args[..1]),
         "apikey" => apikey::run(rest),
         "dialect" | "sample" if asks_for_help(rest) => help::show(&args[..1]),
