@@ -7,6 +7,9 @@ use std::time::Duration;
 pub const LATENCY_BOUNDS_US: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
 
+/// Upper bounds of the buckets of batch size, in operations; one more bucket has the rest.
+pub const BATCH_BOUNDS: [u64; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
+
 /// The counters of one journal.
 #[derive(Debug, Default)]
 pub struct Meters {
@@ -14,6 +17,7 @@ pub struct Meters {
     operations: AtomicU64,
     intents: AtomicU64,
     batch_max: AtomicU64,
+    batch: [AtomicU64; BATCH_BOUNDS.len() + 1],
     latency_us: AtomicU64,
     latency: [AtomicU64; LATENCY_BOUNDS_US.len() + 1],
     failures: AtomicU64,
@@ -44,6 +48,8 @@ pub struct Figures {
     pub intents: u64,
     /// Operations of the largest commit.
     pub batch_max: u64,
+    /// Commits by their operations, by [`BATCH_BOUNDS`], not cumulated; the last has those above.
+    pub batch: [u64; BATCH_BOUNDS.len() + 1],
     /// Time spent in commits.
     pub latency_sum: Duration,
     /// Commits by latency, by [`LATENCY_BOUNDS_US`], not cumulated; the last has those above.
@@ -76,6 +82,7 @@ impl Meters {
             operations: read(&self.operations),
             intents: read(&self.intents),
             batch_max: read(&self.batch_max),
+            batch: std::array::from_fn(|at| self.batch.get(at).map_or(0, read)),
             latency_sum: Duration::from_micros(read(&self.latency_us)),
             latency: std::array::from_fn(|at| self.latency.get(at).map_or(0, read)),
             failures: read(&self.failures),
@@ -121,6 +128,10 @@ impl Meters {
         add(&self.intents, intents as u64);
         add(&self.latency_us, us);
         self.batch_max.fetch_max(operations as u64, Ordering::Relaxed);
+        let bucket = BATCH_BOUNDS.partition_point(|bound| *bound < operations as u64);
+        if let Some(counter) = self.batch.get(bucket) {
+            add(counter, 1);
+        }
         let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < us);
         if let Some(counter) = self.latency.get(bucket) {
             add(counter, 1);
@@ -174,6 +185,8 @@ mod tests {
         meters.committed(1, 0, Duration::from_secs(40));
         let figures = meters.figures(Duration::ZERO);
         assert_eq!((figures.latency[0], figures.latency[1], figures.latency[12]), (1, 1, 1));
+        // Of 1, of 3 and of 5 operations.
+        assert_eq!((figures.batch[0], figures.batch[2], figures.batch[3]), (1, 1, 1));
         assert_eq!((figures.commits, figures.operations, figures.intents, figures.batch_max), (3, 9, 3, 5));
     }
 

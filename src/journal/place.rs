@@ -70,7 +70,11 @@ impl Place {
         let lock =
             owner_only().create(true).truncate(false).open(beside(&path, ".lock")).map_err(unwritable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Place { path, _lock: lock }),
+            Ok(()) => {
+                // What the one before said of itself is no longer so.
+                lock.set_len(0).map_err(unwritable)?;
+                Ok(Place { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path }),
             Err(TryLockError::Error(source)) => Err(unwritable(source)),
         }

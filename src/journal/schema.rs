@@ -117,7 +117,8 @@ pub(super) const DELETE_NOTES: &str =
 /// The images that are open, and what is known of them.
 pub(super) const OPEN: &str = "
 SELECT i.id, r.tx, r.mti, r.received_ms, r.left_ms, r.stage, r.attempts, r.rrn, r.idempotency_key, r.idempotency_body,
-    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded
+    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded,
+    (SELECT n.what FROM notes n WHERE n.record = r.id AND n.what IN ('retried', 'forced') ORDER BY n.id DESC LIMIT 1)
 FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
 WHERE r.stage <> 7 ORDER BY i.id";
 
@@ -127,5 +128,8 @@ pub(super) const ENDED: &str =
 
 /// What ended since `?1` and is remembered for those who ask, newest first.
 pub(super) const REMEMBERED: &str = "
-SELECT tx, idempotency_key, idempotency_body, outcome, attempts, ended_ms FROM records
-WHERE idempotency_body IS NOT NULL AND stage = 7 AND ended_ms >= ?1 ORDER BY ended_ms DESC LIMIT ?2";
+SELECT r.tx, r.idempotency_key, r.idempotency_body, r.outcome, r.attempts, r.ended_ms, u.dialect, r.mti,
+    r.processing_code, r.amount, r.transmission_time, r.stan, r.local_time, r.rrn, r.approval_code, r.response_code,
+    r.tid, r.mid, r.currency
+FROM records r JOIN upstreams u ON u.id = r.upstream
+WHERE r.idempotency_body IS NOT NULL AND r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms DESC LIMIT ?2";

@@ -10,6 +10,7 @@
 
 mod batch;
 pub(super) mod connection;
+mod names;
 mod opening;
 mod rows;
 mod store;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use slog::{Logger, error};
 
+pub use names::Names;
 pub use store::ImageOf;
 
 use super::disk::{Disk, Plain};
@@ -68,6 +70,7 @@ pub struct Sqlite {
     clock: TimeSource,
     path: PathBuf,
     remembered: Vec<RememberedRow>,
+    names: Names,
     thread: Option<JoinHandle<()>>,
     log: Logger,
 }
@@ -156,8 +159,8 @@ impl Sqlite {
                 writer.run();
             })
             .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
-        let remembered = opened.remembered;
-        Ok((Sqlite { shared, clock, path, remembered, thread: Some(thread), log }, opened.rows))
+        let (remembered, names) = (opened.remembered, opened.names);
+        Ok((Sqlite { shared, clock, path, remembered, names, thread: Some(thread), log }, opened.rows))
     }
 
     /// Where it lies, absolutely.
@@ -168,6 +171,11 @@ impl Sqlite {
     /// What ended within `idempotencyTtl` before this start and is remembered for those who ask, oldest end first. Once.
     pub fn take_remembered(&mut self) -> Vec<RememberedRow> {
         std::mem::take(&mut self.remembered)
+    }
+
+    /// What outlives the process so that transactions can be asked for by name.
+    pub fn names(&self) -> Names {
+        self.names
     }
 
     /// Its counters, to be read by others later.

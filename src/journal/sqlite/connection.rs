@@ -49,7 +49,7 @@ impl std::fmt::Display for Trouble {
 }
 
 /// Opens the file with the settings that it is written with.
-pub(super) fn connect(options: &Options) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(&options.file, flags)?;
     conn.busy_timeout(BUSY)?;
@@ -147,7 +147,7 @@ pub(crate) fn verify(conn: &Connection) -> Result<(), String> {
 
 /// Moves the log into the database and empties it. A reader that keeps it from that is not waited for: there is a next
 /// time, and intents wait meanwhile.
-pub(super) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(Duration::ZERO)?;
     let done = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     conn.busy_timeout(BUSY)?;
