@@ -4,6 +4,7 @@
 
 mod apikey;
 pub mod bank;
+pub mod bench;
 mod check;
 pub mod dialect;
 pub mod help;
@@ -56,6 +57,7 @@ fn dispatch(args: &[String]) -> ExitCode {
         "run" => run::run(rest),
         "check" => check::run(rest),
         "bank" => with_args(name, rest, |args| finish(bank::run(args))),
+        "bench" => with_args(name, rest, |args| finish(bench::run(args))),
         "apikey" if asks_for_help(rest) => help::show(&args[..1]),
         "apikey" => apikey::run(rest),
         "dialect" | "sample" if asks_for_help(rest) => help::show(&args[..1]),
