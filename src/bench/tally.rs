@@ -193,7 +193,7 @@ impl Tally {
 
     /// What came of it. `begun`: when it started, by the clock on the wall.
     pub fn report(&mut self, settings: &Settings, begun: Now) -> Report {
-        self.close_slice();
+        self.end_slices();
         let elapsed = match settings.length {
             // The tail, in which only stragglers are waited for, is not part of the rate.
             Length::Time(time) => time.min(self.last.saturating_duration_since(self.from)),
@@ -243,24 +243,123 @@ impl Tally {
 
     /// Closes the slices that are over.
     fn roll(&mut self, now: Instant) {
-        while self.slices.len() < SLICES_MAX as usize - 1
-            && now >= self.from + self.slice_len * (self.slices.len() as u32 + 1)
-        {
-            self.close_slice();
+        while self.slices.len() < SLICES_MAX as usize && now >= self.slice_begin() + self.slice_len {
+            self.close_slice(self.slice_len);
         }
     }
 
-    fn close_slice(&mut self) {
-        let slice_s = self.slice_len.as_secs_f64();
+    fn slice_begin(&self) -> Instant {
+        self.from + self.slice_len * self.slices.len() as u32
+    }
+
+    /// The run is over. Part of a slice would look like a slump; if there is nothing else, it is a slice by itself.
+    fn end_slices(&mut self) {
+        let len = self.last.saturating_duration_since(self.slice_begin());
+        if self.slices.is_empty() && !len.is_zero() {
+            self.close_slice(len);
+        }
+    }
+
+    fn close_slice(&mut self, len: Duration) {
         let at = |quantile| self.slice.value_at_quantile(quantile);
         self.slices.push(Slice {
-            at_s: self.slices.len() as f64 * slice_s,
-            per_second: self.slice.len() as f64 / slice_s,
+            at_s: self.slices.len() as f64 * self.slice_len.as_secs_f64(),
+            per_second: self.slice.len() as f64 / len.as_secs_f64(),
             p50_us: at(0.5),
             p99_us: at(0.99),
             max_us: self.slice.max(),
             errors: std::mem::take(&mut self.slice_errors),
         });
         self.slice.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::framing::Framing;
+    use crate::iso8583::Message;
+
+    fn settings() -> Settings {
+        let dialect: Arc<Dialect> = Dialect::builtin("smartVista").unwrap();
+        let echo = Bytes::from_static(include_bytes!("../../sample_payloads/sv_800_echo.txt"));
+        Settings {
+            target: ([127, 0, 0, 1], 1).into(),
+            template: Message::parse(&dialect.schema, echo).unwrap(),
+            dialect,
+            framing: Framing::none(),
+            connections: 1,
+            terminals: 1,
+            first_terminal: 1,
+            pipeline: 1,
+            pace: Pace::Closed,
+            warmup: Duration::from_secs(1),
+            length: Length::Time(Duration::from_secs(10)),
+            timeout: Duration::from_secs(40),
+        }
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// One slot that asks from `from` to `to` (ms), each answer after `took`.
+    fn ask(tally: &mut Tally, start: Instant, from: u64, to: u64, took: u64) {
+        for at in (from..to).step_by(took as usize) {
+            tally.sent();
+            let due = start + ms(at);
+            let asked = Outstanding::of_nobody(due);
+            tally.answered(&asked, Some("000"), due + ms(took));
+        }
+    }
+
+    const NOW: Now = Now { uptime: Duration::ZERO, wall_ms: 0, offset_s: 0 };
+
+    #[test]
+    fn a_stall_counts_for_each_request_that_it_kept_from_being_sent() {
+        let (start, settings) = (Instant::now(), settings());
+        let mut tally = Tally::new(&settings, start);
+        // Answers after 1 ms, but for a stall of 5 s in the middle of 10: as many requests met the stall as did not.
+        ask(&mut tally, start, 1000, 3500, 1);
+        ask(&mut tally, start, 3500, 8500, 5000);
+        ask(&mut tally, start, 8500, 11_000, 1);
+        let report = tally.report(&settings, NOW);
+        assert_eq!((report.measured, report.sent), (5001, 5001));
+        assert!((report.per_second - 500.1).abs() < 0.1, "{report}");
+        assert_eq!(report.latency.p90_us, 1000);
+        // Of the requests that should have been sent, those in the stall waited for what was left of it, 2.5 s on average.
+        let corrected = report.corrected.unwrap();
+        assert!((3_000_000..5_010_000).contains(&corrected.p90_us), "{report}");
+    }
+
+    #[test]
+    fn the_warm_up_is_not_measured_but_its_errors_count() {
+        let (start, settings) = (Instant::now(), settings());
+        let mut tally = Tally::new(&settings, start);
+        ask(&mut tally, start, 0, 1000, 100);
+        tally.failed(Cause::NoAnswer);
+        ask(&mut tally, start, 1000, 2000, 10);
+        let report = tally.report(&settings, NOW);
+        // The answer to the last request of the warm-up came when it was over: it counts for the rate only.
+        assert_eq!((report.answered, report.measured, report.error_count()), (110, 101, 1));
+        assert_eq!(report.latency.max_us, 10_007, "to three digits");
+        assert_eq!(report.slices.len(), 4);
+        assert_eq!(report.slices[1].per_second, 100.0);
+    }
+
+    #[test]
+    fn a_host_that_makes_up_response_codes_does_not_make_the_table_grow() {
+        let (start, settings) = (Instant::now(), settings());
+        let mut tally = Tally::new(&settings, start);
+        for code in 0..1000 {
+            tally.answered(&Outstanding::of_nobody(start), Some(&code.to_string()), start + ms(1));
+        }
+        assert_eq!(tally.codes.len(), CODES_MAX + 1);
+        assert_eq!(tally.codes["other"], 800);
     }
 }
