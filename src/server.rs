@@ -138,6 +138,7 @@ async fn serve(config: Config, logging: &Logging, clock: TimeSource) -> Result<E
     let mut sources = Sources {
         upstreams: Vec::new(),
         listeners: Vec::new(),
+        journals: Vec::new(),
         log: logging.levels(),
         started_ms: clock().wall_ms,
         clock,

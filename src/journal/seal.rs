@@ -170,6 +170,11 @@ impl Keyring {
         Keyring { keys, place: self.place.clone() }
     }
 
+    /// The ids of all of them, the first first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(Key::id)
+    }
+
     /// Where they came from.
     pub fn place(&self) -> &str {
         &self.place
@@ -210,6 +215,13 @@ impl Keyring {
             .decrypt(&XNonce::from(nonce), Payload { msg: bytes, aad: row })
             .map_err(|_| Unsealed::Tampered)
     }
+}
+
+/// Random bytes for a secret.
+pub(super) fn fresh_secret() -> io::Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(no_chance)?;
+    Ok(secret)
 }
 
 fn no_chance(error: getrandom::Error) -> io::Error {

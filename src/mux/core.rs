@@ -54,6 +54,8 @@ pub struct Mux {
     pub(super) terminals_to_look_at: VecDeque<TerminalIndex>,
     /// Owed ones for which their terminal waits.
     pub(super) holding: BTreeSet<TxId>,
+    /// Listed in this process, and gone from here: the journal has them until a person has seen to them.
+    pub(super) listed_away: BTreeSet<TxId>,
     pub(super) link_up: bool,
     pub(super) journal_up: bool,
     pub(super) draining: Option<Duration>,
@@ -88,6 +90,7 @@ impl Mux {
             actions: VecDeque::new(),
             terminals_to_look_at: VecDeque::new(),
             holding: BTreeSet::new(),
+            listed_away: BTreeSet::new(),
             link_up: false,
             journal_up: true,
             draining: None,

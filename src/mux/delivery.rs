@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome};
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
+use super::recovery::OnUndelivered;
 use super::transaction::{Phase, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, AnswerRecord, MakeGood};
@@ -146,8 +147,12 @@ impl Mux {
                 if transaction.holders > 0 {
                     return;
                 }
+                let reversible = transaction.make_good() == MakeGood::Reverse;
                 self.uncount_end(FinalState::Delivered);
                 self.records.reopened(id, id);
+                if reversible && self.settings.on_undelivered == OnUndelivered::List {
+                    return self.list(now, id);
+                }
                 self.make_good(now, id, Doubt::Undelivered);
             }
             _ => {}

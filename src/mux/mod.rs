@@ -63,7 +63,7 @@ pub use census::Census;
 pub use event::{ClientTag, Event, TxId};
 pub use outcomes::{Outcome as CountedOutcome, Outcomes};
 pub use records::{Record, State, Status};
-pub use recovery::{OnRestart, Order, Recovered, Remembered, Stage, What, Withheld};
+pub use recovery::{OnRestart, OnUndelivered, Order, Recovered, Remembered, Stage, What, Withheld};
 pub use settings::Settings;
 pub use statistics::{FaultCode, Statistics};
 pub use tally::Tally;

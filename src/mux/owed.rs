@@ -13,6 +13,8 @@ use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, MakeGood, ReversalImage};
 use crate::time::Now;
 
+/// Listed ones that a person may resolve in the running process; older ones wait for the next start.
+const LISTED_AWAY_MAX: usize = 100_000;
 /// How often an advice looks whether its key is free.
 const KEY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,13 +52,19 @@ impl Mux {
     }
 
     /// No gateway-made reversal is allowed: a person has to look.
-    fn list(&mut self, now: Now, id: TxId) {
+    pub(super) fn list(&mut self, now: Now, id: TxId) {
         let Some(key) = self.key_of(id) else { return };
         self.fact(Fact::NotReversed { id, key });
         // Not ended for the journal: it shows it until a person has seen to it.
         self.journal(|| JournalOp::Listed { id });
         self.count_end_unjournaled(now, id, FinalState::Listed);
         self.bury(now, id, FinalState::Listed, Some(TombKindOf::Unanswered));
+        if self.settings.journaled {
+            if self.listed_away.len() >= LISTED_AWAY_MAX {
+                self.listed_away.pop_first();
+            }
+            self.listed_away.insert(id);
+        }
     }
 
     fn key_of(&self, id: TxId) -> Option<crate::rules::MatchKey> {
@@ -180,8 +188,9 @@ impl Mux {
         owed.state = OwedState::Waiting;
         let attempt = owed.attempts;
         let is_reversal = matches!(owed.what, Owing::Reversal(_));
+        let settles_in = self.settings.not_found_settle.saturating_sub(owed.settled_before);
         self.fact(Fact::ReversalAnswered { id, key, class, attempt });
-        let settled_at = left_at + self.settings.not_found_settle;
+        let settled_at = left_at + settles_in;
         let done = match class {
             ReversalClass::Accepted => true,
             // The host may simply not have processed the original yet, so it is believed only later.

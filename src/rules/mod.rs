@@ -1,12 +1,13 @@
 //! From a message to a [`Request`], the proof that it may be queued; and from a host's message to an [`Answer`].
 //!
 //! `prepare` has the rules for what clients send, `key` what a response is matched by, `answer` what a host says,
-//! `reversal` what undoes a request, `image` what outlives the process, `reply` the messages that the gateway itself
+//! `reversal` what undoes a request, `image` what outlives the process, `kept` what is left of an answer then, `reply` the messages that the gateway itself
 //! answers with, and `json` messages as JSON objects.
 
 mod answer;
 mod image;
 pub mod json;
+mod kept;
 mod key;
 mod prepare;
 mod reply;
@@ -18,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use answer::Answer;
 pub use image::{AnswerRecord, JournalRecord, Restored, image, journal_record};
+pub use kept::KeptAnswer;
 pub use key::{KeyFields, MatchKey, Tid};
 pub use prepare::{Invalid, Rule, Violation, prepare, prepare_draft};
 pub use reply::{AdviceReply, echo_reply, refusal};
