@@ -125,7 +125,7 @@ class Rig:
             'global', '  nbthread %d' % threads, '  maxconn 9950',
             'defaults', '  mode tcp', '  timeout connect 5s', '  timeout client 60s', '  timeout server 60s',
             'listen gate', '  bind 127.0.0.1:%d' % port, '  server bank 127.0.0.1:%d' % bank.port, '']))
-        return Process([*before, 'haproxy', '-db', '-f', str(config)], port, self.folder)
+        return Process([*before, 'haproxy', '-db', '-f', str(config)], port, self.folder, patience=patience(before))
 
     def gateway(self, bank, *flags, framing='ascii4', journal=None, sync_us=0, http=False, before=()):
         """The gateway as the table wants it: metrics on, log at warn, no journal unless `journal` names a durability."""
@@ -141,7 +141,7 @@ class Rig:
             command += ['--journalFile=none']
         if sync_us:
             env = {'LD_PRELOAD': self.slow_sync(), 'SLOW_SYNC_US': str(sync_us)}
-        return Process(command, port, self.folder, env, patience=60 if before else 20)
+        return Process(command, port, self.folder, env, patience=patience(before))
 
     def slow_sync(self):
         library = pathlib.Path(self.folder) / 'slow_sync.so'
@@ -212,6 +212,11 @@ def callgrind(rig, start, conns, *flags, **named):
         totals.append((int(re.search(r'^(?:totals|summary): (\d+)', out.read_text(), re.M).group(1)), result['sent']))
     (few, short), (many, long) = totals
     return (many - few) / (long - short)
+
+
+def patience(before):
+    """How long a process may take to listen, alone or under callgrind."""
+    return 90 if before else 20
 
 
 def perf_counts():
