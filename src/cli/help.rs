@@ -84,6 +84,9 @@ pub fn command() -> Command {
                 .arg_required_else_help(true),
         )
         .subcommand(
+            super::bench::BenchArgs::augment_args(Command::new("bench")).after_help(super::bench::EXAMPLES),
+        )
+        .subcommand(
             Command::new("help")
                 .about("Prints this, or the help of a command")
                 .override_usage("socketqueue help [COMMAND]")
