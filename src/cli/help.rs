@@ -83,6 +83,7 @@ pub fn command() -> Command {
                 .subcommand_required(true)
                 .arg_required_else_help(true),
         )
+        .subcommand(super::reconcile::ReconcileArgs::augment_args(Command::new("reconcile")))
         .subcommand(
             Command::new("help")
                 .about("Prints this, or the help of a command")

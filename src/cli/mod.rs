@@ -8,6 +8,7 @@ mod check;
 pub mod dialect;
 pub mod help;
 mod journal;
+mod reconcile;
 mod run;
 pub mod sample;
 
@@ -61,6 +62,7 @@ fn dispatch(args: &[String]) -> ExitCode {
             help::show(&args.iter().filter(|word| *word != "help").cloned().collect::<Vec<_>>())
         }
         "journal" => with_args(name, rest, journal::run),
+        "reconcile" => with_args(name, rest, reconcile::run),
         "apikey" if asks_for_help(rest) => help::show(&args[..1]),
         "apikey" => apikey::run(rest),
         "dialect" | "sample" if asks_for_help(rest) => help::show(&args[..1]),
