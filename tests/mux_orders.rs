@@ -9,7 +9,6 @@ mod restart;
 #[allow(dead_code)]
 mod scene;
 
-
 use restart::{World, world, world_with};
 use socketqueue::dialect::RequestClass;
 use socketqueue::mux::{

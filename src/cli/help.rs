@@ -85,6 +85,9 @@ pub fn command() -> Command {
         )
         .subcommand(super::reconcile::ReconcileArgs::augment_args(Command::new("reconcile")))
         .subcommand(
+            super::bench::BenchArgs::augment_args(Command::new("bench")).after_help(super::bench::EXAMPLES),
+        )
+        .subcommand(
             Command::new("help")
                 .about("Prints this, or the help of a command")
                 .override_usage("socketqueue help [COMMAND]")

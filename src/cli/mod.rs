@@ -4,6 +4,7 @@
 
 mod apikey;
 pub mod bank;
+pub mod bench;
 mod check;
 pub mod dialect;
 pub mod help;
@@ -63,6 +64,7 @@ fn dispatch(args: &[String]) -> ExitCode {
         }
         "journal" => with_args(name, rest, journal::run),
         "reconcile" => with_args(name, rest, reconcile::run),
+        "bench" => with_args(name, rest, |args| finish(bench::run(args))),
         "apikey" if asks_for_help(rest) => help::show(&args[..1]),
         "apikey" => apikey::run(rest),
         "dialect" | "sample" if asks_for_help(rest) => help::show(&args[..1]),

@@ -170,8 +170,9 @@ impl Mux {
         transaction.owed().is_some_and(is_new)
             && slot.live.iter().filter(|other| **other != id).any(|other| {
                 let owed = self.transactions.get(*other).and_then(Transaction::owed);
+                let owed = owed.filter(|owed| !matches!(owed.state, OwedState::Parked | OwedState::Listed));
                 // Of two that both wait the older one goes first.
-                owed.is_some_and(|owed| owed.state != OwedState::Parked && (!is_new(owed) || *other < id))
+                owed.is_some_and(|owed| !is_new(owed) || *other < id)
             })
     }
 
