@@ -342,7 +342,8 @@ mod tests {
     #[test]
     fn the_record_has_no_card_data() {
         let dialect = smart_vista();
-        let record = journal_record(&request(&dialect, &[(2, b"4850781234567891"), (35, TRACK)]));
+        let request = request(&dialect, &[(2, b"4850781234567891"), (35, TRACK)]);
+        let record = journal_record(&request);
         assert_eq!((record.stan.as_deref(), record.tid.as_deref()), (Some("000007"), Some("00000001")));
         assert_eq!(
             (record.amount.as_deref(), record.currency.as_deref()),
