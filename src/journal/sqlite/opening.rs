@@ -15,7 +15,7 @@ use crate::journal::disk::Disk;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
 use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
-use crate::mux::{self, Record};
+use crate::mux::{self, FinalState, Record};
 use crate::rules::KeptAnswer;
 use crate::time::Now;
 
@@ -187,10 +187,9 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
     let mut found = statement.query([since, REMEMBERED_MAX])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
-        let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number);
-        let (Some(record), Some(outcome)) = (record(digest(row, 1)?, digest(row, 2)?), outcome) else {
-            continue;
-        };
+        // A row that a person resolved may have no outcome of its own. Its key is not forgotten for that.
+        let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number).unwrap_or(FinalState::Parked);
+        let Some(record) = record(digest(row, 1)?, digest(row, 2)?) else { continue };
         rows.push(RememberedRow {
             was: row.get::<_, i64>(0)? as u64,
             record,
