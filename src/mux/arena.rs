@@ -4,7 +4,7 @@
 use super::event::TxId;
 
 /// Bits of a [`TxId`] that hold the place in the slab: four million items at most.
-const INDEX_BITS: u32 = 22;
+pub(super) const INDEX_BITS: u32 = 22;
 /// No item.
 const NIL: u32 = u32::MAX;
 
@@ -129,6 +129,10 @@ impl<const KIND: usize> List<KIND> {
 
     pub(super) fn front<T>(&self, arena: &Arena<T>) -> Option<TxId> {
         arena.id_at(self.head)
+    }
+
+    pub(super) fn back<T>(&self, arena: &Arena<T>) -> Option<TxId> {
+        arena.id_at(self.tail)
     }
 
     pub(super) fn push_back<T: Linked<KIND>>(&mut self, arena: &mut Arena<T>, id: TxId) {

@@ -4,6 +4,7 @@ use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatch
 use super::core::Mux;
 use super::event::TxId;
 use super::keys::{KeyIndex, TombKind, Tombstone};
+use super::mutant::Mutant;
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::field;
@@ -77,7 +78,7 @@ impl Mux {
             }
         }
         match best {
-            Some(_) if tie => Found::Several,
+            Some(_) if tie && !self.mutant(Mutant::TieIsScored) => Found::Several,
             Some((_, Candidate::Waits(id))) => Found::One(id),
             Some((_, Candidate::IsLate(id))) => Found::Late(id),
             None => Found::None(why),
@@ -99,7 +100,10 @@ impl Mux {
         match transaction.awaited() {
             None => Err(Unmatched::UnknownKey),
             Some(mti) if mti != answer.mti() => Err(Unmatched::WrongMti),
-            Some(_) if !answer.agrees_with(transaction.request.message(), &self.settings.echoed) => {
+            Some(_)
+                if !self.mutant(Mutant::EchoIgnored)
+                    && !answer.agrees_with(transaction.request.message(), &self.settings.echoed) =>
+            {
                 Err(Unmatched::Disagrees)
             }
             Some(_) => Ok(()),
@@ -134,6 +138,7 @@ impl Mux {
 
     /// The answer to a sale whose reversal is open.
     fn late(&mut self, now: Now, id: TxId, answer: &Answer) {
+        let cancels_sent = self.mutant(Mutant::LateDeclineCancelsSent);
         self.count_late(id, answer);
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
@@ -146,6 +151,7 @@ impl Mux {
                     self.journal(|| JournalOp::Learned { id, rrn });
                 }
             }
+            RequestClass::Declined if cancels_sent => self.cancel_owed(now, id),
             // A host that has approved as well has a sale in its books, whatever else it says.
             RequestClass::Declined
                 if owed.was_never_sent() && owed.state == OwedState::Waiting && !owed.approved =>
@@ -204,6 +210,7 @@ impl Mux {
     fn second_answer(&mut self, now: Now, id: TxId, first: RequestClass, answer: &Answer) {
         let reversible =
             self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::Reverse && !t.joined);
+        let first = if self.mutant(Mutant::DuplicateIsLate) { RequestClass::Declined } else { first };
         if !reversible || first == RequestClass::Approved || answer.request_class() != RequestClass::Approved
         {
             return self.again(answer);
@@ -279,6 +286,9 @@ impl Mux {
 
     /// The host approves what it had declined: that has to be undone.
     fn reopen_declined(&mut self, now: Now, serial: u64, answer: &Answer) {
+        if self.mutant(Mutant::LateApprovalForgotten) {
+            return;
+        }
         let Some(tomb) = self.keys.exhume(serial) else { return };
         let (index, state) = (tomb.key, tomb.state);
         let TombKind::Unsettled(request, _) = tomb.kind else { return };

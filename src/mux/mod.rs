@@ -44,6 +44,7 @@ mod drain;
 mod event;
 mod keys;
 mod matching;
+mod mutant;
 mod outcomes;
 mod owed;
 mod records;
@@ -61,6 +62,8 @@ pub use action::{
 };
 pub use census::Census;
 pub use event::{ClientTag, Event, TxId};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use outcomes::{Outcome as CountedOutcome, Outcomes};
 pub use records::{Record, State, Status};
 pub use recovery::{OnRestart, Order, Recovered, Remembered, Stage, What, Withheld};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::action::{Doubt, Fact, FinalState, JournalOp, Transmit};
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
+use super::mutant::Mutant;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, MakeGood, ReversalImage};
@@ -19,6 +20,10 @@ const KEY_PAUSE: Duration = Duration::from_secs(1);
 impl Mux {
     /// The transaction is in doubt, nobody waits for it any more: whatever its kind wants is done about it.
     pub(super) fn make_good(&mut self, now: Now, id: TxId, why: Doubt) {
+        if self.mutant(Mutant::FirstNeverReversed) && id.is_first() {
+            return self.end(now, id, FinalState::Unanswered, None);
+        }
+        let advice_reversed = self.mutant(Mutant::AdviceReversed);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         transaction.client = None;
         if transaction.joined {
@@ -27,8 +32,8 @@ impl Mux {
         }
         let what = match transaction.make_good() {
             MakeGood::Nothing => None,
-            MakeGood::CarryOn => Some(Owing::Advice),
-            MakeGood::Reverse => match &self.settings.reversal {
+            MakeGood::CarryOn if !advice_reversed => Some(Owing::Advice),
+            MakeGood::CarryOn | MakeGood::Reverse => match &self.settings.reversal {
                 Some(profile) if !self.settings.no_auto_reversal => {
                     Some(Owing::Reversal(ReversalImage::of(&transaction.request, profile)))
                 }
@@ -101,7 +106,7 @@ impl Mux {
     /// Its terminal waits for it: it can go out.
     pub(super) fn owed_has_terminal(&mut self, now: Now, id: TxId) {
         let Some(owed) = self.transactions.get(id).and_then(Transaction::owed) else { return };
-        if owed.hold_left.is_zero() {
+        if owed.hold_left.is_zero() || self.mutant(Mutant::HoldIgnored) {
             self.place(id, Place::OwedReady);
             return self.free_terminal(now, id);
         }
@@ -117,39 +122,46 @@ impl Mux {
                 self.set_due(id, Some(now.uptime + KEY_PAUSE));
                 continue;
             }
-            let key = self.key_of(id);
-            let timeout = now.uptime + self.settings.reversal_timeout;
-            let Some(transaction) = self.transactions.get_mut(id) else { continue };
-            let request = &transaction.request;
-            let Phase::Owed(owed) = &mut transaction.phase else { continue };
-            let repeat = !owed.was_never_sent();
-            // An advice that has not left yet was counted as a packet when it was taken.
-            let (bytes, packet) = match &owed.what {
-                Owing::Reversal(image) => {
-                    (image.render(now, repeat, owed.rrn.as_deref()), Some(image.mti(repeat)))
-                }
-                Owing::Advice if repeat => (request.as_repeat(), Some(request.mti().repeat())),
-                Owing::Advice => (request.bytes().clone(), None),
-                Owing::Nothing => continue,
-            };
-            packet.into_iter().for_each(|mti| self.statistics.packet(mti));
-            owed.attempts += 1;
-            owed.state = OwedState::InFlight;
-            let attempt = owed.attempts;
-            let hold = (self.holding.contains(&id) && owed.hold_until.is_none())
-                .then(|| now.uptime + owed.hold_left);
-            if let Some(until) = hold {
-                self.set_hold(id, Some(until));
+            if let Some(transmit) = self.send_owed(now, id) {
+                return Some(transmit);
             }
-            self.set_due(id, Some(timeout));
-            self.place(id, Place::InFlight);
-            self.journal(|| JournalOp::Sent { id, attempt });
-            if let Some(key) = key {
-                self.fact(Fact::ReversalSent { id, key, attempt });
-            }
-            return Some(Transmit { id: Some(id), bytes });
         }
         None
+    }
+
+    /// Writes it to the link, for the first time or again.
+    pub(super) fn send_owed(&mut self, now: Now, id: TxId) -> Option<Transmit> {
+        let key = self.key_of(id);
+        let timeout = now.uptime + self.settings.reversal_timeout;
+        let transaction = self.transactions.get_mut(id)?;
+        let request = &transaction.request;
+        let Phase::Owed(owed) = &mut transaction.phase else { return None };
+        let repeat = !owed.was_never_sent();
+        // An advice that has not left yet was counted as a packet when it was taken.
+        let (bytes, packet) = match &owed.what {
+            Owing::Reversal(image) => {
+                (image.render(now, repeat, owed.rrn.as_deref()), Some(image.mti(repeat)))
+            }
+            Owing::Advice if repeat => (request.as_repeat(), Some(request.mti().repeat())),
+            Owing::Advice => (request.bytes().clone(), None),
+            Owing::Nothing => return None,
+        };
+        packet.into_iter().for_each(|mti| self.statistics.packet(mti));
+        owed.attempts += 1;
+        owed.state = OwedState::InFlight;
+        let attempt = owed.attempts;
+        let hold =
+            (self.holding.contains(&id) && owed.hold_until.is_none()).then(|| now.uptime + owed.hold_left);
+        if let Some(until) = hold {
+            self.set_hold(id, Some(until));
+        }
+        self.set_due(id, Some(timeout));
+        self.place(id, Place::InFlight);
+        self.journal(|| JournalOp::Sent { id, attempt });
+        if let Some(key) = key {
+            self.fact(Fact::ReversalSent { id, key, attempt });
+        }
+        Some(Transmit { id: Some(id), bytes })
     }
 
     /// Whether an advice that was never sent has to let another entry with its key be done first.
@@ -162,8 +174,9 @@ impl Mux {
         transaction.owed().is_some_and(is_new)
             && slot.live.iter().filter(|other| **other != id).any(|other| {
                 let owed = self.transactions.get(*other).and_then(Transaction::owed);
+                let owed = owed.filter(|owed| !matches!(owed.state, OwedState::Parked | OwedState::Listed));
                 // Of two that both wait the older one goes first.
-                owed.is_some_and(|owed| owed.state != OwedState::Parked && (!is_new(owed) || *other < id))
+                owed.is_some_and(|owed| !is_new(owed) || *other < id)
             })
     }
 
@@ -182,12 +195,13 @@ impl Mux {
         let is_reversal = matches!(owed.what, Owing::Reversal(_));
         self.fact(Fact::ReversalAnswered { id, key, class, attempt });
         let settled_at = left_at + self.settings.not_found_settle;
-        let done = match class {
-            ReversalClass::Accepted => true,
-            // The host may simply not have processed the original yet, so it is believed only later.
-            ReversalClass::NotFound => now.uptime >= settled_at,
-            ReversalClass::Retry | ReversalClass::Reject => false,
-        };
+        let done = self.mutant(Mutant::AnyAnswerAccepts)
+            || match class {
+                ReversalClass::Accepted => true,
+                // The host may simply not have processed the original yet, so it is believed only later.
+                ReversalClass::NotFound => now.uptime >= settled_at || self.mutant(Mutant::NotFoundIsFinal),
+                ReversalClass::Retry | ReversalClass::Reject => false,
+            };
         if done {
             self.answer_joined(now, id, answer);
             self.tally.owed -= 1;
@@ -208,10 +222,12 @@ impl Mux {
 
     /// The next sending comes by the schedule, or there is none left. The last one not before `last_after`.
     fn try_later(&mut self, now: Now, id: TxId, last_after: Option<Duration>) {
+        let never_parked = self.mutant(Mutant::NeverParked);
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         owed.state = OwedState::Waiting;
         // The n-th sending is followed by the n-th delay; after the last delay's sending there is none.
         let sent = (owed.attempts.saturating_sub(owed.given_up) as usize).saturating_sub(1);
+        let sent = if never_parked { 0 } else { sent };
         let Some(delay) = self.settings.reversal_schedule.get(sent).copied() else {
             return self.park(now, id);
         };
@@ -235,7 +251,10 @@ impl Mux {
         self.tally.owed -= 1;
         self.tally.open -= 1;
         self.tally.ended[FinalState::Parked as usize] += 1;
-        self.journal(|| JournalOp::Parked { id });
+        match self.mutant(Mutant::ParkedNotJournaled) {
+            true => self.journal(|| JournalOp::End { id, state: FinalState::Parked }),
+            false => self.journal(|| JournalOp::Parked { id }),
+        }
         self.fact(Fact::Parked { id, key, attempts });
         self.tell_end(now, id, FinalState::Parked);
         self.record_end(now, id, FinalState::Parked);
@@ -270,6 +289,10 @@ impl Mux {
                 if let Some(key) = self.key_of(id) {
                     self.fact(Fact::ReversalUnanswered { id, key, attempt });
                 }
+                if self.mutant(Mutant::SilenceEndsReversal) {
+                    self.tally.owed -= 1;
+                    return self.end(now, id, FinalState::Unanswered, None);
+                }
                 self.try_later(now, id, None);
             }
             OwedState::Waiting => self.place(id, Place::OwedReady),
@@ -286,6 +309,9 @@ impl Mux {
     pub(super) fn cancel_owed(&mut self, now: Now, id: TxId) {
         let Some(key) = self.key_of(id) else { return };
         self.fact(Fact::ReversalCancelled { id, key });
+        if self.mutant(Mutant::CancelledNotCounted) {
+            self.tally.open -= 1;
+        }
         self.tally.owed -= 1;
         self.leave_joined_alone(now, id);
         self.end(now, id, FinalState::DeclinedUndelivered, Some(TombKindOf::Unsettled));

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Objection};
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
+use super::mutant::Mutant;
 use super::records::{Record, State, Status};
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::RequestClass;
@@ -134,6 +135,9 @@ enum Fate {
 
 impl Mux {
     pub(super) fn recover(&mut self, now: Now, recovered: Recovered) {
+        if self.mutant(Mutant::RestartForgets) {
+            return;
+        }
         let row = recovered.row;
         if !self.transactions.has_room() {
             // It stays in the journal, for a start with more room.

@@ -51,6 +51,9 @@ pub struct Settings {
     pub idempotency_ttl: Duration,
     /// Most open reversals and advices.
     pub saf_max: usize,
+    /// A deliberate defect, for the proof.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<super::Mutant>,
     /// `onRestart`: what becomes of an approval of which nobody knows whether the client had it.
     pub on_restart: OnRestart,
     /// `reversalMaxAge`: older ones found at start are listed, not sent.
@@ -83,6 +86,8 @@ impl Default for Settings {
             records_max: 100_000,
             idempotency_ttl: seconds(86_400),
             saf_max: 100_000,
+            #[cfg(feature = "mutants")]
+            mutant: None,
             on_restart: OnRestart::Reverse,
             reversal_max_age: seconds(86_400),
             advice_reply: None,

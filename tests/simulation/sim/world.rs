@@ -1,0 +1,338 @@
+//! The world: its clock, its link, its steps, and how it comes to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socketqueue::dialect::Dialect;
+use socketqueue::iso8583::{Message, field};
+use socketqueue::mux::{Action, Event, JournalOp, Mux, Settings, TxId};
+use socketqueue::rules::KeyFields;
+use socketqueue::time::Now;
+
+use super::Mutant;
+use super::chance::Chance;
+use super::clients::Clients;
+use super::host::Host;
+use super::journal::Disk;
+use super::watch::Watch;
+
+/// 2026-11-22 03:04:05 UTC.
+const START_MS: i64 = 1_795_316_645_000;
+/// The streams of chance for what is no step.
+const SETTINGS: u64 = u64::MAX;
+const REST: u64 = u64::MAX - 1;
+/// Most rounds until everything is at rest.
+const ROUNDS_MAX: usize = 20_000;
+
+/// A sale or advice, told apart from all others by its amount.
+pub type Amount = u64;
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Figures {
+    pub submitted: u64,
+    pub approved: u64,
+    pub reversed: u64,
+    pub parked: u64,
+    pub crashes: u64,
+    /// Reversed though delivered, where a crash left it unknown.
+    pub needless_after_crash: u64,
+}
+
+impl Figures {
+    pub fn add(&mut self, other: &Figures) {
+        self.submitted += other.submitted;
+        self.approved += other.approved;
+        self.reversed += other.reversed;
+        self.parked += other.parked;
+        self.crashes += other.crashes;
+        self.needless_after_crash += other.needless_after_crash;
+    }
+}
+
+pub struct World {
+    pub seed: u64,
+    pub chance: Chance,
+    pub settings: Settings,
+    pub mux: Mux,
+    pub now: Now,
+    pub dialect: Arc<Dialect>,
+    pub keys: KeyFields,
+    pub link_up: bool,
+    /// The number of the connection: what is on the way on an older one is lost.
+    pub connection: u64,
+    pub clients: Clients,
+    pub host: Host,
+    pub disk: Disk,
+    pub watch: Watch,
+    pub faults: bool,
+    pub draining: Option<Duration>,
+    /// Set when the mux says that it is drained, with what it says is owed.
+    pub drained: Option<usize>,
+    trace: Option<String>,
+}
+
+impl World {
+    pub fn new(seed: u64, mutant: Mutant, traced: bool) -> World {
+        let mut chance = Chance::of(seed, SETTINGS);
+        let dialect = Dialect::builtin("smartVista").unwrap();
+        let settings = settings(&mut chance, &dialect, mutant);
+        let start = Now { uptime: Duration::ZERO, wall_ms: START_MS, offset_s: 0 };
+        World {
+            seed,
+            keys: settings.key_fields.clone(),
+            mux: Mux::new(settings.clone()),
+            watch: Watch::default(),
+            now: start,
+            dialect,
+            link_up: false,
+            connection: 0,
+            clients: Clients::default(),
+            host: Host::new(chance.permille(500)),
+            disk: Disk::default(),
+            faults: true,
+            draining: None,
+            drained: None,
+            trace: traced.then(String::new),
+            settings,
+            chance,
+        }
+    }
+
+    /// Writes a line of the trace, if there is one.
+    pub fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        if let Some(trace) = &mut self.trace {
+            let _ = writeln!(trace, "{:>9.3} {what}", self.now.uptime.as_secs_f64());
+        }
+    }
+
+    pub fn into_trace(self) -> String {
+        self.trace.unwrap_or_default()
+    }
+
+    /// One thing happens.
+    pub fn step(&mut self, step: u32) {
+        self.chance = Chance::of(self.seed, u64::from(step));
+        if self.drained.is_some() {
+            // Without a journal nothing comes after the end.
+            if self.settings.journaled && self.chance.permille(200) {
+                self.restart_in_order();
+            }
+            return;
+        }
+        match self.chance.below(1000) {
+            0..300 => self.submit(),
+            300..440 => self.confirm(),
+            440..500 => self.client_leaves(),
+            500..550 => self.flap(),
+            550..640 => self.journal_works(),
+            640..680 => self.late_acknowledgement(),
+            680..683 => self.drain(),
+            683..695 => self.crash(),
+            _ => self.time_passes(),
+        }
+        self.settle();
+    }
+
+    pub fn flap(&mut self) {
+        if self.link_up && !self.faults {
+            return;
+        }
+        self.link_up = !self.link_up;
+        self.connection += 1;
+        self.watch.link(self.now.uptime, self.link_up);
+        self.note(format_args!("link {}", if self.link_up { "up" } else { "down" }));
+        self.mux.handle(self.now, if self.link_up { Event::LinkUp } else { Event::LinkDown });
+    }
+
+    fn drain(&mut self) {
+        if self.draining.is_some() {
+            return;
+        }
+        let deadline = self.now.uptime + Duration::from_secs(self.chance.below(30));
+        self.note(format_args!("drain until {deadline:?}"));
+        self.draining = Some(deadline);
+        self.mux.handle(self.now, Event::Drain { deadline });
+    }
+
+    /// The clock moves on: a little, to the next deadline, or to just before or after it.
+    fn time_passes(&mut self) {
+        let nearest = self.next_event();
+        let little = self.now.uptime + Duration::from_millis(self.chance.below(3000));
+        let tick = Duration::from_nanos(1);
+        let to = match (nearest, self.chance.below(4)) {
+            (Some(at), 0) => at,
+            (Some(at), 1) => at.saturating_sub(tick),
+            (Some(at), 2) => at + tick,
+            _ => little,
+        };
+        self.move_clock(to);
+        // Events and timers of one instant come in either order.
+        if self.chance.permille(500) {
+            self.timeouts();
+            self.settle();
+        }
+        self.host_works();
+        self.timeouts();
+    }
+
+    fn next_event(&self) -> Option<Duration> {
+        [self.mux.poll_timeout(), self.host.next_event()].into_iter().flatten().min()
+    }
+
+    fn move_clock(&mut self, to: Duration) {
+        let to = to.max(self.now.uptime);
+        self.now = self.now.after(to - self.now.uptime);
+    }
+
+    fn timeouts(&mut self) {
+        self.mux.handle_timeout(self.now);
+        self.collect();
+        self.everybody_was_told();
+    }
+
+    /// Carries out all that the mux wants, until it wants nothing more.
+    pub fn settle(&mut self) {
+        loop {
+            self.collect();
+            if self.drained.is_some() {
+                // The process goes; nothing more is written.
+                break;
+            }
+            let Some(transmit) = self.mux.poll_transmit(self.now) else { break };
+            self.collect();
+            let message = Message::parse(&self.dialect.schema, transmit.bytes).unwrap();
+            self.note(format_args!("out: {} {}", message.mti(), name_of(&message)));
+            self.check_pulled(transmit.id, &message);
+            self.carry_to_host(message);
+        }
+        self.check_figures();
+    }
+
+    pub fn collect(&mut self) {
+        while let Some(action) = self.mux.poll_action() {
+            match action {
+                Action::Accepted { id, client } => self.accepted(id, client),
+                Action::Reply { id, client, outcome } => self.reply(id, client, &outcome),
+                Action::Journal(op) => self.journaled(op),
+                Action::Fact(fact) => self.fact(fact),
+                Action::Recovered { id, row } => self.watch.recovered(id, row),
+                Action::Operated { .. } => {}
+                Action::Drained { owed } => {
+                    self.note(format_args!("drained, owed {owed}"));
+                    assert_eq!(self.drained, None, "drained: comes once");
+                    self.drained = Some(owed);
+                }
+            }
+        }
+    }
+
+    fn journaled(&mut self, op: JournalOp) {
+        self.check_journaled(&op);
+        self.disk.take(self.now.uptime, op);
+    }
+
+    /// Faults off: everything comes to rest in bounded time.
+    pub fn come_to_rest(&mut self) {
+        self.chance = Chance::of(self.seed, REST);
+        self.faults = false;
+        self.note(format_args!("-- faults off"));
+        if !self.link_up && self.drained.is_none() {
+            self.flap();
+            self.settle();
+        }
+        for _ in 0..ROUNDS_MAX {
+            if self.drained.is_some() {
+                if !self.settings.journaled {
+                    return;
+                }
+                self.restart_in_order();
+                self.flap();
+                self.settle();
+            }
+            self.confirm_all();
+            self.journal_catches_up();
+            self.late_acknowledgement();
+            self.settle();
+            if self.is_quiet() && self.host.is_idle() && self.mux.tally().open == 0 {
+                return;
+            }
+            let Some(next) = self.next_event() else { break };
+            self.move_clock(next);
+            self.host_works();
+            self.timeouts();
+            self.settle();
+        }
+        let (due, now) = (self.mux.poll_timeout(), self.now.uptime);
+        let open = self.mux.transactions();
+        panic!("no rest: next due {due:?}, now {now:?}, open {open:#?}");
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.clients.are_quiet() && self.disk.is_idle()
+    }
+
+    pub fn figures(&self) -> Figures {
+        Figures {
+            submitted: self.clients.count(),
+            approved: self.host.count(super::host::Booked::Approved),
+            reversed: self.host.count(super::host::Booked::Reversed),
+            parked: self.watch.parked.len() as u64,
+            crashes: self.watch.crashes,
+            needless_after_crash: self.watch.needless_after_crash.get(),
+        }
+    }
+}
+
+/// Policies by seed; most often the usual ones.
+fn settings(chance: &mut Chance, dialect: &Dialect, mutant: Mutant) -> Settings {
+    let seconds = Duration::from_secs;
+    let defaults = Settings::default();
+    let by_stan_only = chance.permille(80);
+    let few = |chance: &mut Chance, few: usize, usual: usize| if chance.permille(80) { few } else { usual };
+    #[cfg(not(feature = "mutants"))]
+    let _ = mutant;
+    Settings {
+        key_fields: if by_stan_only { KeyFields(vec![field::STAN]) } else { KeyFields::default() },
+        echoed: dialect.echoed.clone(),
+        reversal: dialect.reversal.clone(),
+        queue_max: few(chance, 3, 12),
+        lock_terminal: !chance.permille(120),
+        queue_timeout: seconds(20),
+        min_response_time: seconds(4),
+        no_auto_reversal: chance.permille(40),
+        reverse_on_disconnect: chance.permille(250),
+        reversal_hold: seconds(chance.one_of(&[0, 5, 60])),
+        reversal_schedule: match chance.below(3) {
+            0 => [0, 2, 60].map(seconds).to_vec(),
+            _ => defaults.reversal_schedule.clone(),
+        },
+        reversal_timeout: seconds(3),
+        journaled: chance.permille(700),
+        tombstones_max: few(chance, 4, defaults.tombstones_max),
+        records_max: few(chance, 3, defaults.records_max),
+        idempotency_ttl: seconds(chance.one_of(&[30, 86_400])),
+        saf_max: few(chance, 2, defaults.saf_max),
+        #[cfg(feature = "mutants")]
+        mutant,
+        ..defaults
+    }
+}
+
+/// A message as the trace names it.
+pub fn name_of(message: &Message) -> String {
+    let text = |n| message.text(n).unwrap_or_default().trim_start_matches('0').to_owned();
+    format!("{}/{} amount {}", text(field::TID), text(field::STAN), text(field::AMOUNT))
+}
+
+/// The amount that names the transaction; 0 without one.
+pub fn amount_of(message: &Message) -> Amount {
+    message.text(field::AMOUNT).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Ids by serial, for tables that are walked in order.
+pub type ById<T> = BTreeMap<TxId, T>;
+/// A set of sales.
+pub type Amounts = BTreeSet<Amount>;
