@@ -101,9 +101,15 @@ impl Mux {
         }
     }
 
+    /// Whether there is a place for one more, beside those that come back when the host says something of them after
+    /// their end: these always find one.
+    pub(super) fn has_room(&self) -> bool {
+        self.transactions.room() > self.keys.mattering()
+    }
+
     /// Why a request that would have to be made good cannot be taken, if so.
     fn why_not(&self, make_good: MakeGood) -> Option<Failure> {
-        if !self.transactions.has_room() {
+        if !self.has_room() {
             return Some(Failure::QueueFull);
         }
         if make_good == MakeGood::Nothing {
@@ -112,7 +118,8 @@ impl Mux {
         if self.mutant(Mutant::TableUnbounded) {
             return None;
         }
-        if self.keys.is_full() || self.tally.owed >= self.settings.saf_max as u64 {
+        let kept = self.tally.owed + self.waits_for_person;
+        if self.keys.is_full() || kept >= self.settings.saf_max as u64 {
             return Some(Failure::TableFull);
         }
         (self.settings.journaled && !self.journal_up).then_some(Failure::JournalDown)
@@ -158,7 +165,7 @@ impl Mux {
         record: Option<Record>,
         owner: TxId,
     ) {
-        if !self.transactions.has_room() {
+        if !self.has_room() {
             return self.refuse(client, &request, Failure::QueueFull);
         }
         let id = self.enter(now, client, request, record, None, Phase::Joined(owner));
@@ -277,6 +284,7 @@ impl Mux {
             let same = other.request.mti().first() == mti.first();
             let repeats = repeats && same && request.is_same_as(&other.request, &self.settings.echoed);
             match &other.phase {
+                _ if repeats && self.mutant(Mutant::RepeatIsStranger) => {}
                 Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight if repeats => {
                     return Known::Repeats(id);
                 }
@@ -510,6 +518,9 @@ impl Mux {
         if unknown && self.mutant(Mutant::UnknownIsDurable) {
             return self.durable(now, id);
         }
+        if self.mutant(Mutant::FailedIsDurable) {
+            return self.durable(now, id);
+        }
         if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing) {
             if transaction_is_alone(Some(transaction)) {
                 // Its client is gone and counts on us; as it may be repeated, sending it is better than forgetting it.
@@ -566,6 +577,9 @@ impl Mux {
                 // Nobody waits for its answer: from here on it is the list of what is owed that sees to it. It goes out
                 // now all the same: its place in its terminal's order is here, however short the hold.
                 self.owe(now, id, Owed::new(Owing::Advice, 0, self.settings.reversal_hold), Doubt::Advice);
+                if self.mutant(Mutant::AdviceLosesPlace) {
+                    continue;
+                }
                 self.unplace(id);
                 return self.send_owed(now, id);
             }

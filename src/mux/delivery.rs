@@ -158,11 +158,19 @@ impl Mux {
                 if transaction.holders > 0 {
                     return;
                 }
-                self.uncount_end(FinalState::Delivered);
-                self.records.reopened(id, id);
+                self.undo_end(id);
                 self.make_good(now, id, Doubt::Undelivered);
             }
             _ => {}
+        }
+    }
+
+    /// It had ended as delivered, and has not: for the journal too, where its row is over once that end is durable.
+    pub(super) fn undo_end(&mut self, id: TxId) {
+        self.uncount_end(FinalState::Delivered);
+        self.records.reopened(id, id);
+        if !self.mutant(Mutant::ReopenNotJournaled) {
+            self.journal(|| JournalOp::Reopened { id, was: id });
         }
     }
 

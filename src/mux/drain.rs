@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::action::{Action, Doubt, Failure};
 use super::core::Mux;
 use super::event::TxId;
-use super::transaction::{OwedState, Phase, Transaction};
-use crate::rules::MakeGood;
+use super::mutant::Mutant;
+use super::transaction::Phase;
 use crate::time::Now;
 
 impl Mux {
@@ -70,16 +70,8 @@ impl Mux {
         if self.draining.is_none() || self.drained || self.held > 0 || now.uptime == Duration::MAX {
             return;
         }
-        // Every reversal gets a try: one that was sent and answered or timed out has had it.
-        let tried = |transaction: &Transaction| match &transaction.phase {
-            Phase::Owed(owed) => match owed.state {
-                OwedState::Parked | OwedState::Listed => true,
-                OwedState::InFlight => false,
-                OwedState::Waiting => owed.attempts > u32::from(transaction.make_good() == MakeGood::CarryOn),
-            },
-            _ => true,
-        };
-        if self.tally.owed == 0 || self.transactions.iter().all(tried) {
+        // Every reversal gets a try: one that was sent by this process and answered or timed out has had it.
+        if self.untried == 0 && (self.in_flight.is_empty() || self.mutant(Mutant::DrainedTooEarly)) {
             self.come_to_rest();
         }
     }

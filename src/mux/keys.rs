@@ -34,10 +34,22 @@ pub(super) struct Tombstone {
     pub(super) mti: Mti,
     /// What it brought to the secured amount of the statistics and was not taken back.
     pub(super) secured: i64,
-    /// The state under which it was counted.
-    pub(super) state: FinalState,
+    /// Where it was counted.
+    pub(super) counted: Counted,
     pub(super) until: Duration,
     pub(super) kind: TombKind,
+}
+
+/// Where an ended transaction was counted.
+#[derive(Clone, Copy)]
+pub(super) enum Counted {
+    /// Here, under this state.
+    As(FinalState),
+    /// By the process before, which left it in this row of the journal.
+    Before {
+        /// The row.
+        row: i64,
+    },
 }
 
 /// How it ended, and what a further answer can still mean.
@@ -192,7 +204,7 @@ impl Keys {
         self.forget_if_unused(index);
     }
 
-    fn forget_if_unused(&mut self, index: KeyIndex) {
+    pub(super) fn forget_if_unused(&mut self, index: KeyIndex) {
         let Some(slot) = self.get(index) else { return };
         if !slot.live.is_empty() || !slot.tombs.is_empty() {
             return;
@@ -314,6 +326,11 @@ impl Keys {
         self.harmless.len + self.mattering.len
     }
 
+    /// How many of them must not be forgotten: each can come back as an open transaction.
+    pub(super) fn mattering(&self) -> usize {
+        self.mattering.len
+    }
+
     /// Whether every tombstone there is room for is one that must not be forgotten.
     pub(super) fn is_full(&self) -> bool {
         self.mattering.len >= self.tombs_max
@@ -330,8 +347,8 @@ mod tests {
         for n in 0..100u64 {
             let key = keys.enter(&MatchKey(n.to_be_bytes().as_slice().into()));
             let (id, until) = (TxId(n), Duration::from_secs(600));
-            let (state, kind) = (FinalState::Delivered, TombKind::Settled(None));
-            keys.bury(Tombstone { id, key, mti: Mti::new(0x0200), state, until, kind, secured: 0 });
+            let (counted, kind) = (Counted::As(FinalState::Delivered), TombKind::Settled(None));
+            keys.bury(Tombstone { id, key, mti: Mti::new(0x0200), counted, until, kind, secured: 0 });
             keys.leave(key, id);
         }
         assert_eq!(keys.count(), 2);

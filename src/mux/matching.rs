@@ -3,7 +3,7 @@
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatched};
 use super::core::Mux;
 use super::event::TxId;
-use super::keys::{KeyIndex, TombKind, Tombstone};
+use super::keys::{Counted, KeyIndex, TombKind, Tombstone};
 use super::mutant::Mutant;
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
@@ -24,6 +24,7 @@ impl Mux {
                 _ => self.answered(now, id, answer),
             },
             Found::Late(id) => self.late(now, id, answer),
+            Found::Earlier(id) => self.owed_answered_late(now, id, answer),
             Found::Several => self.unmatched(answer, Unmatched::Ambiguous),
             Found::None(why) => {
                 if !self.came_late(now, index, answer) && !self.came_after_the_end(now, index, answer) {
@@ -63,6 +64,8 @@ impl Mux {
             let candidate = match self.judge(transaction, answer) {
                 Ok(()) => Candidate::Waits(id),
                 Err(_) if self.timed_out_with(transaction, answer) => Candidate::IsLate(id),
+                // A reversal whose time for an answer is over competes with the others of its key, too.
+                Err(_) if self.answers_earlier_sending(transaction, answer) => Candidate::Earlier(id),
                 Err(Unmatched::UnknownKey) => continue,
                 Err(reason) => {
                     why = reason;
@@ -81,6 +84,7 @@ impl Mux {
             Some(_) if tie && !self.mutant(Mutant::TieIsScored) => Found::Several,
             Some((_, Candidate::Waits(id))) => Found::One(id),
             Some((_, Candidate::IsLate(id))) => Found::Late(id),
+            Some((_, Candidate::Earlier(id))) => Found::Earlier(id),
             None => Found::None(why),
         }
     }
@@ -151,7 +155,11 @@ impl Mux {
                     self.journal(|| JournalOp::Learned { id, rrn });
                 }
             }
-            RequestClass::Declined if cancels_sent => self.cancel_owed(now, id),
+            RequestClass::Declined
+                if cancels_sent && matches!(owed.state, OwedState::Waiting | OwedState::InFlight) =>
+            {
+                self.cancel_owed(now, id);
+            }
             // A host that has approved as well has a sale in its books, whatever else it says.
             RequestClass::Declined
                 if owed.was_never_sent() && owed.state == OwedState::Waiting && !owed.approved =>
@@ -189,6 +197,7 @@ impl Mux {
                 return;
             }
             self.uncount_end(state);
+            self.waits_for_person -= 1;
             self.records.reopened(id, id);
             self.tally.owed += 1;
         }
@@ -216,8 +225,7 @@ impl Mux {
             return self.again(answer);
         }
         if matches!(self.transactions.get(id).map(|t| &t.phase), Some(Phase::Delivered(..))) {
-            self.uncount_end(FinalState::Delivered);
-            self.records.reopened(id, id);
+            self.undo_end(id);
         }
         self.approved_after_decline(id, answer);
         let next = self.transactions.get_mut(id).and_then(|transaction| transaction.next_client.take());
@@ -286,26 +294,25 @@ impl Mux {
 
     /// The host approves what it had declined: that has to be undone.
     fn reopen_declined(&mut self, now: Now, serial: u64, answer: &Answer) {
-        if self.mutant(Mutant::LateApprovalForgotten) {
+        if self.mutant(Mutant::ApprovalAfterDeclineForgotten) {
             return;
         }
         let Some(tomb) = self.keys.exhume(serial) else { return };
-        let (index, state) = (tomb.key, tomb.state);
         let TombKind::Unsettled(request, _) = tomb.kind else { return };
-        self.uncount_end(state);
-        let id = self.reenter(now, tomb.id, request, index);
+        let id = self.reenter(now, tomb.id, tomb.counted, request, tomb.key);
         self.approved_after_decline(id, answer);
         self.make_good(now, id, Doubt::ApprovedAfterDecline);
     }
 
     /// The host had answered our reversal before it approved the sale: one more repeat, with what it told.
     fn reopen_reversed(&mut self, now: Now, serial: u64, answer: &Answer) {
+        if self.mutant(Mutant::LateApprovalForgotten) {
+            return;
+        }
         let Some(tomb) = self.keys.exhume(serial) else { return };
-        let (index, state) = (tomb.key, tomb.state);
         let TombKind::Reversed(ended) = tomb.kind else { return };
         let (request, before) = *ended;
-        self.uncount_end(state);
-        let id = self.reenter(now, tomb.id, Box::new(request), index);
+        let id = self.reenter(now, tomb.id, tomb.counted, Box::new(request), tomb.key);
         self.count_late(id, answer);
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
         if let Some(rrn) = rrn.clone() {
@@ -340,7 +347,15 @@ impl Mux {
 impl Mux {
     /// A transaction that had ended comes back, without a client, to be made good. It has a new id; the journal and the
     /// log are told which one it had.
-    fn reenter(&mut self, now: Now, id: TxId, request: Box<Request>, key: KeyIndex) -> TxId {
+    /// There is always a place for it: see [`Mux::has_room`].
+    fn reenter(
+        &mut self,
+        now: Now,
+        id: TxId,
+        counted: Counted,
+        request: Box<Request>,
+        key: KeyIndex,
+    ) -> TxId {
         let new = self.transactions.insert(|new| Transaction::reopened(new, id, request, key, now.uptime));
         if let Some(slot) = self.keys.get_mut(key) {
             slot.live.push(new);
@@ -349,7 +364,18 @@ impl Mux {
         if let Some(transaction) = self.transactions.get_mut(new) {
             transaction.recorded = recorded;
         }
-        self.journal(|| JournalOp::Reopened { id: new, was: id });
+        match counted {
+            Counted::As(state) => {
+                self.uncount_end(state);
+                self.journal(|| JournalOp::Reopened { id: new, was: id });
+            }
+            Counted::Before { row } => {
+                self.tally.recovered += 1;
+                self.tally.open += 1;
+                self.journal(|| JournalOp::Adopt { id: new, row });
+                self.journal(|| JournalOp::Reopened { id: new, was: new });
+            }
+        }
         self.fact(Fact::Reopened { id: new, was: id });
         new
     }
@@ -364,6 +390,7 @@ fn is_overdue(transaction: &Transaction, now: Now) -> bool {
 enum Candidate {
     Waits(TxId),
     IsLate(TxId),
+    Earlier(TxId),
 }
 
 impl Candidate {
@@ -376,6 +403,8 @@ enum Found {
     One(TxId),
     /// The answer to a sale whose reversal is open.
     Late(TxId),
+    /// The answer to a sending of a reversal or advice whose time for an answer was over.
+    Earlier(TxId),
     Several,
     None(Unmatched),
 }

@@ -22,8 +22,10 @@ macro_rules! mutants {
 mutants! {
     /// D2: a sale without an answer by its deadline is not made good.
     DeadlineForgets,
-    /// D3: an approval that comes after the end is dropped.
+    /// D3: an approval that comes after the reversal is dropped.
     LateApprovalForgotten,
+    /// An approval that comes after a decline is dropped.
+    ApprovalAfterDeclineForgotten,
     /// D4: a reversal without an answer is not repeated.
     SilenceEndsReversal,
     /// D5: the first transaction of the process is never reversed.
@@ -86,8 +88,22 @@ mutants! {
     CancelledNotCounted,
     /// A full table of reversals refuses nobody.
     TableUnbounded,
+    /// What had ended in the process before is not remembered.
+    TombstonesForgotten,
+    /// The journal is not told that an end is undone.
+    ReopenNotJournaled,
     /// An advice whose client left while it waited is forgotten.
     AdviceForgotten,
+    /// An advice whose client left while it waited lets its terminal go on before it is sent.
+    AdviceLosesPlace,
+    /// An intent that is not in the journal is taken for durable.
+    FailedIsDurable,
+    /// The attempts of a reversal begin anew with each sending.
+    AttemptsForgotten,
+    /// Draining is over while something is in flight.
+    DrainedTooEarly,
+    /// A repeat of a client's is sent though its original is on its way.
+    RepeatIsStranger,
 }
 
 impl Mux {

@@ -79,6 +79,7 @@ impl Mux {
         transaction.answer = None;
         transaction.phase = Phase::Owed(Box::new(owed));
         self.tally.owed += 1;
+        self.untried += 1;
         let (mti, tid) = (transaction.request.mti(), transaction.request.tid().cloned());
         self.journal(|| JournalOp::Owed { id });
         if let Some(key) = self.key_of(id) {
@@ -180,9 +181,18 @@ impl Mux {
             })
     }
 
+    /// A sending of it is over, or none is wanted any more.
+    fn was_tried(&mut self, id: TxId) {
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
+        if !std::mem::replace(&mut owed.tried, true) {
+            self.untried -= 1;
+        }
+    }
+
     /// The host answered it.
     pub(super) fn owed_answered(&mut self, now: Now, id: TxId, answer: &Answer) {
         self.unplace(id);
+        self.was_tried(id);
         self.set_due(id, None);
         self.note_owed_answer(id, answer);
         let class = answer.reversal_class();
@@ -251,9 +261,9 @@ impl Mux {
         self.tally.owed -= 1;
         self.tally.open -= 1;
         self.tally.ended[FinalState::Parked as usize] += 1;
-        match self.mutant(Mutant::ParkedNotJournaled) {
-            true => self.journal(|| JournalOp::End { id, state: FinalState::Parked }),
-            false => self.journal(|| JournalOp::Parked { id }),
+        self.waits_for_person += 1;
+        if !self.mutant(Mutant::ParkedNotJournaled) {
+            self.journal(|| JournalOp::Parked { id });
         }
         self.fact(Fact::Parked { id, key, attempts });
         self.tell_end(now, id, FinalState::Parked);
@@ -286,6 +296,7 @@ impl Mux {
         match state {
             OwedState::InFlight => {
                 self.unplace(id);
+                self.was_tried(id);
                 if let Some(key) = self.key_of(id) {
                     self.fact(Fact::ReversalUnanswered { id, key, attempt });
                 }
@@ -302,6 +313,7 @@ impl Mux {
 
     pub(super) fn owed_lost_with_link(&mut self, now: Now, id: TxId) {
         self.set_due(id, None);
+        self.was_tried(id);
         self.try_later(now, id, None);
     }
 
@@ -309,6 +321,7 @@ impl Mux {
     pub(super) fn cancel_owed(&mut self, now: Now, id: TxId) {
         let Some(key) = self.key_of(id) else { return };
         self.fact(Fact::ReversalCancelled { id, key });
+        self.was_tried(id);
         if self.mutant(Mutant::CancelledNotCounted) {
             self.tally.open -= 1;
         }

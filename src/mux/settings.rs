@@ -49,7 +49,8 @@ pub struct Settings {
     pub records_max: usize,
     /// `idempotencyTtl`: how long an ended one is remembered.
     pub idempotency_ttl: Duration,
-    /// Most open reversals and advices.
+    /// Most reversals and advices that are not done: open, parked or listed. At it new requests that would have to be
+    /// made good are refused.
     pub saf_max: usize,
     /// A deliberate defect, for the proof.
     #[cfg(feature = "mutants")]
