@@ -71,7 +71,8 @@ impl Mux {
             return;
         }
         // Every reversal gets a try: one that was sent by this process and answered or timed out has had it.
-        if self.untried == 0 && (self.in_flight.is_empty() || self.mutant(Mutant::DrainedTooEarly)) {
+        let tried = self.untried == 0 || self.mutant(Mutant::DrainedTooEarly);
+        if tried && self.in_flight.is_empty() {
             self.come_to_rest();
         }
     }

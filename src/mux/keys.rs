@@ -27,6 +27,13 @@ pub(super) struct KeySlot {
     tombs: SmallVec<[u64; 1]>,
 }
 
+impl KeySlot {
+    /// Whether more than one transaction has the key, or had it lately.
+    pub(super) fn is_shared(&self) -> bool {
+        self.live.len() + self.tombs.len() > 1
+    }
+}
+
 /// What is remembered of an ended transaction for `lateWindow`.
 pub(super) struct Tombstone {
     pub(super) id: TxId,
@@ -66,6 +73,15 @@ pub(super) enum TombKind {
 }
 
 impl TombKind {
+    /// The request, where it is still wanted.
+    pub(super) fn request(&self) -> Option<&Request> {
+        match self {
+            TombKind::Settled(_) | TombKind::Unanswered => None,
+            TombKind::Unsettled(request, _) => Some(request),
+            TombKind::Reversed(ended) => Some(&ended.0),
+        }
+    }
+
     fn is_harmless(&self) -> bool {
         matches!(self, TombKind::Settled(_) | TombKind::Unanswered)
     }

@@ -110,8 +110,28 @@ impl Mux {
             {
                 Err(Unmatched::Disagrees)
             }
+            Some(_) if self.is_of_a_twin(transaction, answer) => Err(Unmatched::Disagrees),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether this answer to a reversal is rather that to another one with its key: the amount says so. (A sale may be
+    /// approved for less; a reversal undoes what was asked for.)
+    fn is_of_a_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
+        transaction.owed().is_some_and(|owed| matches!(owed.what, Owing::Reversal(_)))
+            && agrees_in_amount(transaction, answer) == Some(false)
+            && self.has_twin(transaction, answer)
+    }
+
+    /// Whether `answer` agrees with another transaction as well that has, or lately had, the key of this one.
+    fn has_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
+        let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.is_shared()) else { return false };
+        let echoed = &self.settings.echoed;
+        let live = slot.live.iter().filter(|id| **id != transaction.id);
+        let mut live = live.filter_map(|id| self.transactions.get(*id));
+        let mut ended = self.keys.tombs(transaction.key).filter_map(|(_, tomb)| tomb.kind.request());
+        live.any(|other| answer.agrees_with(other.request.message(), echoed))
+            || ended.any(|other| answer.agrees_with(other.message(), echoed))
     }
 
     /// The answer to a request that is being made good, or whose answer is being delivered.
@@ -145,6 +165,10 @@ impl Mux {
         let cancels_sent = self.mutant(Mutant::LateDeclineCancelsSent);
         self.count_late(id, answer);
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
+        // Of two that agree in all but the amount the host may have declined the other one.
+        let surely_its_own = self.transactions.get(id).is_some_and(|transaction| {
+            agrees_in_amount(transaction, answer) == Some(true) || !self.has_twin(transaction, answer)
+        });
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         match answer.request_class() {
             // The reversal stands, and can name the host's own reference from now on.
@@ -162,7 +186,10 @@ impl Mux {
             }
             // A host that has approved as well has a sale in its books, whatever else it says.
             RequestClass::Declined
-                if owed.was_never_sent() && owed.state == OwedState::Waiting && !owed.approved =>
+                if owed.was_never_sent()
+                    && owed.state == OwedState::Waiting
+                    && !owed.approved
+                    && surely_its_own =>
             {
                 self.cancel_owed(now, id);
             }
@@ -181,6 +208,7 @@ impl Mux {
         (owed.attempts > 0 || owed.maybe_sent)
             && response == Some(answer.mti())
             && answer.agrees_with(transaction.request.message(), &self.settings.echoed)
+            && !self.is_of_a_twin(transaction, answer)
     }
 
     /// What the host says of a reversal or advice counts also when it comes after its time. Only a parked or listed
@@ -379,6 +407,12 @@ impl Mux {
         self.fact(Fact::Reopened { id: new, was: id });
         new
     }
+}
+
+/// Whether the amounts agree; `None` where one of both has none.
+fn agrees_in_amount(transaction: &Transaction, answer: &Answer) -> Option<bool> {
+    let told = answer.message().value(field::AMOUNT)?;
+    Some(told == transaction.request.message().value(field::AMOUNT)?)
 }
 
 fn is_overdue(transaction: &Transaction, now: Now) -> bool {

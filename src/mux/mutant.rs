@@ -98,9 +98,7 @@ mutants! {
     AdviceLosesPlace,
     /// An intent that is not in the journal is taken for durable.
     FailedIsDurable,
-    /// The attempts of a reversal begin anew with each sending.
-    AttemptsForgotten,
-    /// Draining is over while something is in flight.
+    /// Draining is over before what is owed had its try.
     DrainedTooEarly,
     /// A repeat of a client's is sent though its original is on its way.
     RepeatIsStranger,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use socketqueue::dialect::RequestClass;
 use socketqueue::iso8583::{Draft, Message, Mti, field};
-use socketqueue::mux::{ClientTag, Event, Outcome, Record, TxId};
+use socketqueue::mux::{ClientTag, Event, Failure, Outcome, Record, TxId};
 use socketqueue::rules;
 
-use super::world::{Amount, Amounts, World, amount_of, name_of};
+use super::world::{Amount, Amounts, World, amount_of, name_of, whose};
 
 const TERMINALS: u64 = 3;
 const STANS: u64 = 4;
@@ -50,6 +50,8 @@ struct Recent {
 #[derive(Default)]
 pub struct Clients {
     all: BTreeMap<u64, Client>,
+    /// Told nothing yet.
+    untold: BTreeSet<u64>,
     /// Given an answer and not said yet what became of it.
     pending: BTreeSet<u64>,
     /// Delivered, not acknowledged by their TCP yet.
@@ -77,8 +79,13 @@ impl Clients {
         &self.all[&client]
     }
 
-    pub fn told_of(&self, amount: Amount) -> Vec<Told> {
-        self.all.values().filter(|client| client.amount == amount).filter_map(|client| client.told).collect()
+    /// What the clients that asked for this amount know.
+    pub fn told(&self) -> BTreeMap<Amount, Vec<Told>> {
+        let mut told = BTreeMap::<Amount, Vec<Told>>::new();
+        for client in self.all.values() {
+            told.entry(client.amount).or_default().extend(client.told);
+        }
+        told
     }
 }
 
@@ -95,9 +102,38 @@ impl World {
         let mti = match self.chance.below(20) {
             0 => "0800",
             1 => "0100",
-            2 => "0220",
+            2 | 3 => "0220",
             _ => "0200",
         };
+        let is_twin = mti == "0200" && self.has_twins() && self.chance.permille(150);
+        for _ in 0..if is_twin { 2 } else { 1 } {
+            let (draft, amount) = self.draft(mti, tid, stan);
+            if is_twin {
+                // But for one that does.
+                self.host.twins.insert(amount);
+            }
+            let mut record = None;
+            if matches!(mti, "0200" | "0220") && !is_twin {
+                let mut key = [0; 32];
+                key[..8].copy_from_slice(&amount.to_be_bytes());
+                record = self.chance.permille(350).then_some(Record { key: Some(key), body: key });
+                self.clients.recent.push_back(Recent { draft: draft.clone(), record, at: self.now.uptime });
+                if self.clients.recent.len() > RECENT {
+                    self.clients.recent.pop_front();
+                }
+            }
+            self.send(&draft, record);
+        }
+    }
+
+    /// Two sales of one terminal with one STAN at one time go out together only without the terminal's lock. (If a client
+    /// that leaves had its sale reversed at once, nobody could tell that sale's answer from the other one's.)
+    fn has_twins(&self) -> bool {
+        let settings = &self.settings;
+        !settings.lock_terminal && !settings.reverse_on_disconnect
+    }
+
+    fn draft(&mut self, mti: &str, tid: u64, stan: u64) -> (Draft, Amount) {
         self.clients.next_amount += 1;
         let amount = self.clients.next_amount;
         let mut draft = Draft::new(&self.dialect.schema, Mti::parse(mti.as_bytes()).unwrap());
@@ -115,20 +151,10 @@ impl World {
             draft.set(field::MID, b"000124642124643");
             draft.set(field::CURRENCY, b"810");
         }
-        let mut record = None;
-        if mti == "0200" {
-            let mut key = [0; 32];
-            key[..8].copy_from_slice(&amount.to_be_bytes());
-            record = self.chance.permille(350).then_some(Record { key: Some(key), body: key });
-            self.clients.recent.push_back(Recent { draft: draft.clone(), record, at: self.now.uptime });
-            if self.clients.recent.len() > RECENT {
-                self.clients.recent.pop_front();
-            }
-        }
-        self.send(draft, record);
+        (draft, amount)
     }
 
-    /// A client repeats a recent sale, reverses it itself, or asks again by its idempotency key.
+    /// A client repeats a recent sale or advice, reverses it itself, or asks again by its idempotency key.
     fn submit_about_a_recent_one(&mut self) {
         let which = self.chance.below(self.clients.recent.len() as u64) as usize;
         let recent = &self.clients.recent[which];
@@ -138,20 +164,24 @@ impl World {
                 if self.chance.permille(100) {
                     record.body[31] ^= 1;
                 }
-                self.send(draft, Some(record));
+                self.send(&draft, Some(record));
             }
             return;
         }
-        let mti = self.chance.one_of(&["0201", "0201", "0400", "0420"]);
+        let is_advice = draft.finish().unwrap().mti().is_advice();
+        let mti = match is_advice {
+            true => "0221",
+            false => self.chance.one_of(&["0201", "0201", "0400", "0420"]),
+        };
         draft.set_mti(Mti::parse(mti.as_bytes()).unwrap());
         let request = draft.finish().unwrap();
-        if mti != "0201" {
+        if request.mti().is_reversal() {
             self.clients.undone.insert(amount_of(&request));
         }
         self.send_message(request, None);
     }
 
-    fn send(&mut self, draft: Draft, record: Option<Record>) {
+    fn send(&mut self, draft: &Draft, record: Option<Record>) {
         self.send_message(draft.finish().unwrap(), record);
     }
 
@@ -163,6 +193,7 @@ impl World {
             (amount_of(request.message()), self.now.uptime + self.settings.queue_timeout);
         self.clients.all.insert(client, Client { amount, deadline, ..Client::default() });
         self.clients.waiting.push_back(client);
+        self.clients.untold.insert(client);
         let (mti, name, keyed) = (request.mti(), name_of(request.message()), record.is_some());
         self.note(format_args!("client {client}: {mti} {name}{}", if keyed { " by key" } else { "" }));
         self.watch.submitted(client, &request);
@@ -174,7 +205,7 @@ impl World {
         if let Some(client) = self.clients.all.get_mut(&client.0) {
             client.id = Some(id);
         }
-        self.watch.accepted(id, client.0);
+        self.check_accepted(id, client.0);
     }
 
     pub fn reply(&mut self, id: Option<TxId>, client: ClientTag, outcome: &Outcome) {
@@ -186,34 +217,51 @@ impl World {
             Outcome::Known(status) => format!("{:?}", status.state),
         };
         self.note(format_args!("client {client}: told {what}"));
+        if let (Some(id), Outcome::Failed(failure)) = (id, outcome) {
+            self.watch.failed(id, *failure);
+        }
         let Some(known) = self.clients.all.get_mut(&client) else { return };
         match outcome {
             Outcome::Answered { bytes, class } => {
                 assert_eq!(told, None, "one answer: client {client} was told before");
                 let answer = Message::parse_lenient(&self.dialect.schema, bytes.clone()).unwrap().message;
-                let (amount, own) = (amount_of(&answer), known.amount);
-                assert_eq!(amount, own, "right client: {client} got the answer of another");
+                let (whose, own) = (whose(&answer), known.amount);
+                assert!(whose.is_none_or(|whose| whose == own), "right client: {client} got another's answer");
                 known.given = Some(*class);
                 if id.is_some() {
                     self.clients.pending.insert(client);
                 } else {
-                    known.told = Some(told_again(*class));
+                    self.tell(client, told_again(*class));
                 }
             }
-            Outcome::Failed(_) | Outcome::Known(_) => {
+            Outcome::Failed(failure) => {
+                // Nobody but the one who was given the answer is told that it came too late.
+                let given = known.given.is_some();
+                assert!(!given || *failure == Failure::TooLate, "one answer: client {client} is told {failure:?}");
                 self.clients.pending.remove(&client);
-                known.told = Some(Told::Otherwise);
+                self.tell(client, Told::Otherwise);
             }
+            Outcome::Known(_) => {
+                self.clients.pending.remove(&client);
+                self.tell(client, Told::Otherwise);
+            }
+        }
+    }
+
+    fn tell(&mut self, client: u64, what: Told) {
+        self.clients.untold.remove(&client);
+        if let Some(known) = self.clients.all.get_mut(&client) {
+            known.told = Some(what);
         }
     }
 
     /// Its transaction ended as never sent, so what it was given was somebody's answer before.
     pub fn given_again(&mut self, id: TxId) {
-        let waits = |known: &Client| known.id == Some(id) && known.told.is_none();
-        for (client, known) in self.clients.all.iter_mut().filter(|(_, known)| waits(known)) {
-            if let Some(class) = known.given {
-                known.told = Some(told_again(class));
-                self.clients.pending.remove(client);
+        for client in self.clients.untold.clone() {
+            let known = &self.clients.all[&client];
+            if let Some(class) = known.given.filter(|_| known.id == Some(id)) {
+                self.tell(client, told_again(class));
+                self.clients.pending.remove(&client);
             }
         }
     }
@@ -238,13 +286,16 @@ impl World {
 
     fn confirm_one(&mut self, client: u64, lost: bool) {
         self.clients.pending.remove(&client);
-        let Some(known) = self.clients.all.get_mut(&client) else { return };
-        let Some(id) = known.id else { return };
-        known.told = Some(match known.given {
-            Some(RequestClass::Approved) if !lost => Told::Approved,
-            Some(RequestClass::InDoubt) if !lost => Told::InDoubt,
-            _ => Told::Otherwise,
-        });
+        let known = &self.clients.all[&client];
+        let (Some(id), given) = (known.id, known.given) else { return };
+        self.tell(
+            client,
+            match given {
+                Some(RequestClass::Approved) if !lost => Told::Approved,
+                Some(RequestClass::InDoubt) if !lost => Told::InDoubt,
+                _ => Told::Otherwise,
+            },
+        );
         self.watch.confirmed(id);
         self.note(format_args!("client {client}: {}", if lost { "delivery failed" } else { "delivered" }));
         self.mux.handle(self.now, if lost { Event::DeliveryFailed { id } } else { Event::Delivered { id } });
@@ -255,36 +306,38 @@ impl World {
         }
     }
 
+    /// The client's TCP acknowledges what was written, or fails before it has.
     pub fn late_acknowledgement(&mut self) {
         let Some(client) = self.clients.unacknowledged.pop_first() else { return };
-        let Some(id) = self.clients.all[&client].id else { return };
+        let known = &self.clients.all[&client];
+        let (Some(id), amount) = (known.id, known.amount) else { return };
         if !(self.faults && self.chance.permille(300)) {
             return self.mux.handle(self.now, Event::Acknowledged { id });
         }
-        self.note(format_args!("client {client}: its TCP never had it"));
         // After `deliveryTimeout` nobody looks any more.
-        let is_watched =
-            self.mux.transactions().iter().any(|view| view.id == id && view.state == "delivered");
-        self.mux.handle(self.now, Event::DeliveryFailed { id });
-        if is_watched && let Some(known) = self.clients.all.get_mut(&client) {
-            known.told = Some(Told::ThenLost);
+        let is_watched = self.mux.view(id).is_some_and(|view| view.state == "delivered");
+        let has_it = self.chance.permille(400);
+        self.note(format_args!("client {client}: not acknowledged, has it: {has_it}"));
+        if has_it {
+            self.watch.unacknowledged.insert(amount);
+        } else if is_watched {
+            self.tell(client, Told::ThenLost);
         }
+        self.mux.handle(self.now, Event::DeliveryFailed { id });
     }
 
     pub fn client_leaves(&mut self) {
-        let waits =
-            |(n, client): (&u64, &Client)| (client.id.is_some() && client.told.is_none()).then_some(*n);
-        let waiting: Vec<u64> = self.clients.all.iter().filter_map(waits).collect();
+        let waits = |client: &&u64| self.clients.all[client].id.is_some();
+        let waiting: Vec<u64> = self.clients.untold.iter().filter(waits).copied().collect();
         if !self.faults || waiting.is_empty() {
             return;
         }
         let client = self.chance.one_of(&waiting);
         self.clients.pending.remove(&client);
         self.note(format_args!("client {client}: gone"));
-        let Some(known) = self.clients.all.get_mut(&client) else { return };
-        known.told = Some(Told::Otherwise);
-        let had_answer = known.given.is_some();
-        let Some(id) = known.id else { return };
+        self.tell(client, Told::Otherwise);
+        let known = &self.clients.all[&client];
+        let (Some(id), had_answer) = (known.id, known.given.is_some()) else { return };
         self.watch.confirmed(id);
         // Once a session has the answer, that is a delivery that failed.
         let gone = if had_answer { Event::DeliveryFailed { id } } else { Event::ClientGone { id } };
@@ -311,16 +364,16 @@ impl World {
     pub fn all_clients_leave(&mut self) {
         self.clients.unacknowledged.clear();
         for client in std::mem::take(&mut self.clients.pending) {
-            let arrived = self.chance.permille(500);
-            if let Some(known) = self.clients.all.get_mut(&client) {
-                known.told = Some(match known.given {
-                    Some(RequestClass::Approved) if arrived => Told::Approved,
-                    _ => Told::Otherwise,
-                });
+            let known = &self.clients.all[&client];
+            if known.given == Some(RequestClass::Approved) && self.chance.permille(500) {
+                self.watch.unwritten.insert(known.amount);
+                self.tell(client, Told::Approved);
             }
         }
+        for client in std::mem::take(&mut self.clients.untold) {
+            self.tell(client, Told::Otherwise);
+        }
         for client in self.clients.all.values_mut() {
-            client.told.get_or_insert(Told::Otherwise);
             client.id = None;
         }
     }

@@ -1,6 +1,9 @@
 //! The host: late, forgetful, contradictory, and with books.
+//!
+//! It names each transaction in DE 37 of its answers, so that whoever watches knows whose an answer is, even where the
+//! host leaves out the amount.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,10 +11,13 @@ use socketqueue::iso8583::{Draft, Message, Mti, field};
 use socketqueue::mux::Event;
 use socketqueue::rules::Answer;
 
-use super::world::{Amount, Amounts, World, amount_of, name_of};
+use super::chance::Chance;
+use super::world::{Amount, Amounts, World, amount_of, name_of, whose};
 
 /// Instead of the number of a connection: comes through whatever happens to the link.
 const NEVER_LOST: u64 = u64::MAX;
+/// DE 37 of an answer that answers nothing.
+pub const WRONG: &str = "999999999999";
 
 /// What the host has in its books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,24 +27,60 @@ pub enum Booked {
     Reversed,
 }
 
-#[derive(Default)]
+/// What the host does with the reversal of a sale that it does not have (yet).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unknown {
+    /// 'Not found', and it forgets the reversal.
+    Forgets,
+    /// 'Not found', and it declines the sale when that comes.
+    Remembers,
+    /// 'Accepted', and it approves the sale when that comes.
+    Lies,
+}
+
 pub struct Host {
-    /// Whether it answers on the next connection what came on the last, and refuses a sale whose reversal came first.
-    remembers: bool,
+    unknown: Unknown,
+    /// Whether it answers on the next connection what came on the last.
+    answers_later: bool,
+    /// Whether its answers lack the amount.
+    terse: bool,
     pub books: BTreeMap<Amount, Booked>,
     /// Advices and clients' own reversals that it has accepted.
     pub advices: Amounts,
     /// Reversals that came before their original.
     undone_before: Amounts,
+    /// Sales that it approved after it had declined them, or after it had said that they were reversed, whose answer is
+    /// still on the way: nobody can know of it.
+    pub untold: Amounts,
+    /// Sales that share key and time with another one: each is answered once or not at all, for nobody could tell a
+    /// second answer from the answer to the other.
+    pub twins: BTreeSet<Amount>,
     /// Messages that it has, each to be processed at its time.
     inbox: Vec<(Duration, u64, Message)>,
-    /// Answers on their way back.
-    outbox: Vec<(Duration, u64, Bytes)>,
+    /// Answers on their way back, each with the transaction that it answers.
+    outbox: Vec<(Duration, u64, Amount, Bytes)>,
 }
 
 impl Host {
-    pub fn new(remembers: bool) -> Host {
-        Host { remembers, ..Host::default() }
+    pub fn new(chance: &mut Chance) -> Host {
+        Host {
+            unknown: chance.one_of(&[
+                Unknown::Forgets,
+                Unknown::Forgets,
+                Unknown::Remembers,
+                Unknown::Remembers,
+                Unknown::Lies,
+            ]),
+            answers_later: chance.permille(500),
+            terse: chance.permille(150),
+            books: BTreeMap::new(),
+            advices: Amounts::new(),
+            undone_before: Amounts::new(),
+            untold: Amounts::new(),
+            twins: BTreeSet::new(),
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+        }
     }
 
     pub fn next_event(&self) -> Option<Duration> {
@@ -69,35 +111,41 @@ impl World {
 
     pub fn host_works(&mut self) {
         let now = self.now.uptime;
-        let (due, later): (Vec<_>, Vec<_>) = self.host.inbox.drain(..).partition(|(at, ..)| *at <= now);
+        let (mut due, later): (Vec<_>, Vec<_>) = self.host.inbox.drain(..).partition(|(at, ..)| *at <= now);
         self.host.inbox = later;
+        due.sort_by_key(|(at, ..)| *at);
         for (_, connection, message) in due {
             self.process(connection, &message);
         }
-        let (due, later): (Vec<_>, Vec<_>) = self.host.outbox.drain(..).partition(|(at, ..)| *at <= now);
+        let (mut due, later): (Vec<_>, Vec<_>) = self.host.outbox.drain(..).partition(|(at, ..)| *at <= now);
         self.host.outbox = later;
-        for (at, connection, bytes) in due {
+        due.sort_by_key(|(at, ..)| *at);
+        for (_, connection, _, bytes) in due {
             // The link may go in the middle of a batch of answers.
-            if self.faults && self.chance.permille(20) {
+            if self.faults && self.chance.permille(10) {
                 self.flap();
-                self.settle();
             }
-            if connection == NEVER_LOST && !self.link_up {
-                self.host.outbox.push((at + Duration::from_secs(1), connection, bytes));
-            } else if self.link_up
-                && (connection == self.connection || connection == NEVER_LOST || self.host.remembers)
-            {
-                self.take_answer(bytes);
+            let there = self.link_up && (connection == self.connection || self.host.answers_later);
+            if there || connection == NEVER_LOST {
+                self.hand_over(bytes);
             }
         }
     }
 
-    fn take_answer(&mut self, bytes: Bytes) {
+    fn hand_over(&mut self, bytes: Bytes) {
         let lenient = Message::parse_lenient(&self.dialect.schema, bytes).unwrap();
         let answer = Answer::read(&self.dialect, &self.keys, lenient);
-        let (name, class) = (name_of(answer.message()), answer.request_class());
-        self.note(format_args!("in: {} {name} {class:?}", answer.mti()));
+        self.note(format_args!(
+            "in: {} {} {:?} {:?}",
+            answer.mti(),
+            name_of(answer.message()),
+            answer.message().text(field::RRN),
+            answer.request_class()
+        ));
         self.watch_answer(&answer);
+        if let Some(amount) = whose(answer.message()).filter(|_| answer.mti().class() != 4) {
+            self.host.untold.remove(&amount);
+        }
         self.mux.handle(self.now, Event::Received(Box::new(answer)));
         self.settle();
     }
@@ -114,22 +162,23 @@ impl World {
                     "000"
                 }
             },
+            // Rejected: parked at once.
+            (4, _) if self.faults && self.chance.permille(10) => "904",
             (4, Some(Booked::Approved)) if self.faults && self.chance.permille(150) => "909",
             (4, Some(Booked::Approved | Booked::Reversed)) => {
                 books.insert(amount, Booked::Reversed);
                 "000"
             }
             (4, Some(Booked::Declined)) => "914",
+            (4, None) if self.host.twins.contains(&amount) => "914",
             (4, None) => {
-                if self.host.remembers {
-                    self.host.undone_before.insert(amount);
-                }
-                "914"
+                self.host.undone_before.insert(amount);
+                if self.host.unknown == Unknown::Lies { "000" } else { "914" }
             }
             // A repeat is answered as the first was.
             (_, Some(Booked::Approved)) if mti.is_repeat() => "000",
             (_, Some(_)) if mti.is_repeat() => "100",
-            _ if self.host.undone_before.contains(&amount) => {
+            _ if self.host.undone_before.contains(&amount) && self.host.unknown == Unknown::Remembers => {
                 books.insert(amount, Booked::Declined);
                 "100"
             }
@@ -143,28 +192,47 @@ impl World {
             }
         };
         self.note(format_args!("host: {mti} {} -> {code}", name_of(message)));
-        self.send_answer(connection, message, code);
-        if self.faults && code == "116" && self.chance.permille(100) {
-            // It declines, thinks again, and approves. This answer is never lost: nobody could know of it otherwise.
+        let is_twin = self.host.twins.contains(&amount);
+        let lied = matches!(mti.class(), 1 | 2)
+            && !mti.is_advice()
+            && self.host.unknown == Unknown::Lies
+            && self.host.undone_before.contains(&amount);
+        if lied && self.host.books.get(&amount) == Some(&Booked::Approved) {
+            // It has said that this is reversed. This answer is never lost and comes after the other one: nobody could
+            // know of it otherwise.
+            return self.tell_surely(message);
+        }
+        self.send_answer(connection, message, code, is_twin);
+        if self.faults && code == "116" && !is_twin && self.chance.permille(100) {
+            // It declines, thinks again, and approves.
             self.host.books.insert(amount, Booked::Approved);
-            let at = self.now.uptime + Duration::from_millis(self.chance.below(5000));
-            self.host.outbox.push((at, NEVER_LOST, answer_to(message, "000")));
+            self.tell_surely(message);
         }
     }
 
-    fn send_answer(&mut self, connection: u64, message: &Message, code: &str) {
-        if self.faults && self.chance.permille(60) {
+    fn tell_surely(&mut self, message: &Message) {
+        let amount = amount_of(message);
+        let before = self.host.outbox.iter().filter(|(.., of, _)| *of == amount).map(|(at, ..)| *at).max();
+        let at = self.now.uptime.max(before.unwrap_or_default());
+        let at = at + Duration::from_millis(1 + self.chance.below(5000));
+        let bytes = self.answer_to(message, "000");
+        self.host.untold.insert(amount);
+        self.host.outbox.push((at, NEVER_LOST, amount, bytes));
+    }
+
+    fn send_answer(&mut self, connection: u64, message: &Message, code: &str, is_twin: bool) {
+        if self.faults && !is_twin && self.chance.permille(60) {
             self.send_wrong_answer(connection, message);
         }
         if self.faults && self.chance.permille(80) {
             return;
         }
-        let bytes = answer_to(message, code);
-        let copies = if self.faults && self.chance.permille(60) { 2 } else { 1 };
+        let bytes = self.answer_to(message, code);
+        let copies = if self.faults && !is_twin && self.chance.permille(60) { 2 } else { 1 };
         for _ in 0..copies {
             let late = if self.faults && self.chance.permille(120) { 30_000 } else { 500 };
             let at = self.now.uptime + Duration::from_millis(self.chance.below(late));
-            self.host.outbox.push((at, connection, bytes.clone()));
+            self.host.outbox.push((at, connection, amount_of(message), bytes.clone()));
         }
     }
 
@@ -172,20 +240,24 @@ impl World {
     fn send_wrong_answer(&mut self, connection: u64, message: &Message) {
         let mut draft = Draft::of(message);
         draft.set_mti(message.mti().response().unwrap());
-        draft.set(field::RRN, b"000000099999").set(field::RESPONSE_CODE, b"000");
+        draft.set(field::RRN, WRONG.as_bytes()).set(field::RESPONSE_CODE, b"000");
         match self.chance.below(4) {
             0 => draft.remove(field::STAN),
             1 => draft.set(field::STAN, b"999999"),
             2 if message.has(field::LOCAL_TIME) => draft.set(field::LOCAL_TIME, b"200101000000"),
             _ => draft.set_mti(Mti::parse(b"0310").unwrap()),
         };
-        self.host.outbox.push((self.now.uptime, connection, draft.to_bytes().unwrap()));
+        self.host.outbox.push((self.now.uptime, connection, 0, draft.to_bytes().unwrap()));
     }
-}
 
-fn answer_to(message: &Message, code: &str) -> Bytes {
-    let mut draft = Draft::of(message);
-    draft.set_mti(message.mti().response().unwrap());
-    draft.set(field::RRN, b"000000012345").set(field::RESPONSE_CODE, code.as_bytes());
-    draft.to_bytes().unwrap()
+    fn answer_to(&self, message: &Message, code: &str) -> Bytes {
+        let mut draft = Draft::of(message);
+        draft.set_mti(message.mti().response().unwrap());
+        draft.set(field::RRN, format!("{:012}", amount_of(message)).as_bytes());
+        draft.set(field::RESPONSE_CODE, code.as_bytes());
+        if self.host.terse && message.mti().class() != 4 {
+            draft.remove(field::AMOUNT);
+        }
+        draft.to_bytes().unwrap()
+    }
 }

@@ -1,37 +1,53 @@
 //! The journal: it stalls, fails, does not know whether it failed, and loses at a crash what it has not synced.
+//!
+//! There are two copies of its rows: what is synced, and what it would be if everything handed over were. The second one
+//! must say, after every step, just what the mux holds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use socketqueue::dialect::RequestClass;
+use socketqueue::dialect::{Dialect, RequestClass};
 use socketqueue::mux::{
-    Event, FinalState, JournalOp, Mux, Record, Recovered, Remembered, Stage, State, TxId,
+    Event, FinalState, JournalOp, Lately, Mux, Record, Recovered, Remembered, Stage, State, TxId,
 };
-use socketqueue::rules::Request;
+use socketqueue::rules::{self, Restored};
 
-use super::world::{World, amount_of};
+use super::world::{Amount, World, amount_of};
 
-/// A row, as the operations that were synced left it.
-struct Row {
-    id: TxId,
-    request: Box<Request>,
+/// A row, as the operations that reached it left it.
+#[derive(Clone)]
+pub struct Row {
+    /// The id that the client was told.
+    first_id: TxId,
+    image: Bytes,
+    pub amount: Amount,
     record: Option<Record>,
     received: Duration,
-    stage: Stage,
+    pub stage: Stage,
     attempts: u32,
     rrn: Option<Bytes>,
+    class: Option<RequestClass>,
     superseded: bool,
-    ended: Option<(Duration, FinalState)>,
+    pub ended: Option<(Duration, FinalState)>,
+}
+
+/// Rows, and which of them this process has open.
+#[derive(Clone, Default)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+    /// The row of each transaction of this process, also of those that are over.
+    pub row_of: BTreeMap<TxId, usize>,
 }
 
 #[derive(Default)]
 pub struct Disk {
     /// Handed over, not synced; each with the time.
     ops: VecDeque<(Duration, JournalOp)>,
-    rows: Vec<Row>,
-    /// The row of each transaction of this process.
-    row_of: BTreeMap<TxId, usize>,
+    /// What is synced.
+    pub synced: Rows,
+    /// What would be there if everything were.
+    pub promised: Rows,
     /// Intents of unknown outcome, and whether they are there.
     unsure: VecDeque<(TxId, bool)>,
     /// Whether the mux has been told of a failure and not yet that intents are taken again.
@@ -39,7 +55,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn take(&mut self, now: Duration, op: JournalOp) {
+    pub fn take(&mut self, now: Duration, op: JournalOp, dialect: &Dialect) {
+        self.promised.apply(now, op.clone(), dialect);
         self.ops.push_back((now, op));
     }
 
@@ -48,71 +65,89 @@ impl Disk {
     }
 
     /// Syncs what was handed over first. The intents among it, oldest first.
-    fn commit(&mut self, count: usize) -> Vec<TxId> {
+    fn commit(&mut self, count: usize, dialect: &Dialect) -> Vec<TxId> {
         let mut intents = Vec::new();
         for (at, op) in self.ops.drain(..count).collect::<Vec<_>>() {
             if let JournalOp::Intent { id, .. } = &op {
                 intents.push(*id);
             }
-            self.apply(at, op);
+            self.synced.apply(at, op, dialect);
         }
         intents
     }
+}
 
-    fn apply(&mut self, at: Duration, op: JournalOp) {
+impl Rows {
+    fn apply(&mut self, at: Duration, op: JournalOp, dialect: &Dialect) {
         match op {
             JournalOp::Intent { id, request, record } => {
                 self.row_of.insert(id, self.rows.len());
-                let (stage, attempts, rrn) = (Stage::Intent, 0, None);
-                let (superseded, ended) = (false, None);
                 self.rows.push(Row {
-                    id,
-                    request,
+                    first_id: id,
+                    image: rules::image(&request, dialect),
+                    amount: amount_of(request.message()),
                     record,
                     received: at,
-                    stage,
-                    attempts,
-                    rrn,
-                    superseded,
-                    ended,
+                    stage: Stage::Intent,
+                    attempts: 0,
+                    rrn: None,
+                    class: None,
+                    superseded: false,
+                    ended: None,
                 });
             }
             JournalOp::Adopt { id, row } => {
                 self.row_of.insert(id, row as usize);
-                self.rows[row as usize].id = id;
             }
             JournalOp::Reopened { id, was } => {
                 if let Some(row) = self.row_of.remove(&was) {
                     self.row_of.insert(id, row);
-                    self.rows[row].id = id;
                     self.rows[row].ended = None;
+                    self.rows[row].stage = Stage::Owed;
                 }
             }
-            JournalOp::Answered { id, class, .. } => self.change(id, |row| {
+            JournalOp::Answered { id, class, answer } => self.change(id, |row| {
                 row.stage = match class {
                     RequestClass::Approved => Stage::AnsweredApproved,
                     RequestClass::Declined => Stage::AnsweredDeclined,
                     RequestClass::InDoubt => Stage::AnsweredInDoubt,
                 };
+                row.class = Some(class);
+                row.rrn = answer.rrn.clone().or(row.rrn.take());
             }),
             JournalOp::End { id, state } => self.change(id, |row| row.ended = Some((at, state))),
-
-            JournalOp::Owed { id } => self.change(id, |row| {
-                (row.stage, row.ended) = (Stage::Owed, None);
-            }),
+            JournalOp::Owed { id } => self.change(id, |row| row.stage = Stage::Owed),
             JournalOp::Sent { id, attempt } => self.change(id, |row| row.attempts = attempt),
             JournalOp::Learned { id, rrn } => self.change(id, |row| row.rrn = Some(rrn)),
             JournalOp::Parked { id } => self.change(id, |row| row.stage = Stage::Parked),
             JournalOp::Listed { id } => self.change(id, |row| row.stage = Stage::Listed),
             JournalOp::Superseded { id } => self.change(id, |row| row.superseded = true),
-            other => panic!("unknown: the journal was handed {other:?}"),
+            JournalOp::Retried { id, .. } => self.change(id, |row| {
+                (row.stage, row.superseded) = (Stage::Owed, false);
+            }),
+            JournalOp::Resolved { id, .. } => self.change(id, |row| {
+                row.ended = Some((at, FinalState::Parked));
+            }),
+            other => panic!("journal: it was handed what it does not know, {other:?}"),
         }
     }
 
+    /// What has no row (an echo, one that joined another) leaves no trace. What is over takes no change.
     fn change(&mut self, id: TxId, change: impl FnOnce(&mut Row)) {
         if let Some(row) = self.row_of.get(&id) {
-            change(&mut self.rows[*row]);
+            let row = &mut self.rows[*row];
+            assert_eq!(row.ended, None, "journal: {id} is over there, and goes on");
+            change(row);
         }
+    }
+
+    /// The row of a transaction, unless it is over.
+    pub fn open(&self, id: TxId) -> Option<&Row> {
+        self.row_of.get(&id).map(|row| &self.rows[*row]).filter(|row| row.ended.is_none())
+    }
+
+    pub fn of_amount(&self, amount: Amount) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.amount == amount)
     }
 }
 
@@ -148,7 +183,7 @@ impl World {
 
     fn journal_commits(&mut self, count: usize) {
         let count = count.min(self.disk.ops.len());
-        for id in self.disk.commit(count) {
+        for id in self.disk.commit(count, &self.dialect) {
             self.is_durable(id);
         }
     }
@@ -166,14 +201,24 @@ impl World {
         self.journal_commits(at);
         let Some((at, op)) = self.disk.ops.pop_front() else { return };
         let JournalOp::Intent { id, .. } = op else { return };
+        let is_there = unknown && self.chance.permille(500);
         if unknown {
-            let is_there = self.chance.permille(500);
             self.disk.unsure.push_back((id, is_there));
-            if is_there {
-                self.disk.apply(at, op);
+        }
+        match is_there {
+            true => self.disk.synced.apply(at, op, &self.dialect),
+            // All that follows of it finds no row.
+            false => {
+                if let Some(row) = self.disk.promised.row_of.remove(&id) {
+                    self.disk.promised.rows[row].ended = Some((at, FinalState::NeverSent));
+                }
+                // Rows have the same numbers in both copies.
+                let never_written = self.disk.promised.rows.get(self.disk.synced.rows.len()).cloned();
+                self.disk.synced.rows.extend(never_written);
             }
         }
         self.note(format_args!("journal: {id} failed{}", if unknown { ", or not" } else { "" }));
+        self.watch.not_journaled(id);
         self.disk.down = true;
         self.mux.handle(self.now, Event::JournalFailed { id, unknown });
     }
@@ -194,81 +239,112 @@ impl World {
             return;
         }
         self.note(format_args!("-- killed"));
-        let synced = self.chance.below(self.disk.ops.len() as u64 + 1) as usize;
-        self.restart(synced);
+        let count = self.chance.below(self.disk.ops.len() as u64 + 1) as usize;
+        self.disk.commit(count, &self.dialect);
+        let lost: Vec<JournalOp> = self.disk.ops.drain(..).map(|(_, op)| op).collect();
+        self.windows_of_a_crash(&lost);
+        self.restart();
+    }
+
+    /// What nobody can know after this crash, and no more than that.
+    fn windows_of_a_crash(&mut self, lost: &[JournalOp]) {
+        for op in lost {
+            match op {
+                // Delivered, and that was not written down: it is reversed.
+                JournalOp::End { id, state: FinalState::Delivered } => self.watch.delivered_before_crash(*id),
+                // Over by what is written down; that it was opened again is not.
+                JournalOp::Reopened { id, was } => {
+                    let row = self.disk.promised.row_of.get(id).and_then(|row| self.disk.synced.rows.get(*row));
+                    if let Some(amount) = row.filter(|row| row.ended.is_some()).map(|row| row.amount) {
+                        self.note(format_args!("lost: amount {amount} ({was}) was opened again"));
+                        self.watch.doubt_lost(amount);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The process has stopped in order: all that was handed over is synced.
     pub fn restart_in_order(&mut self) {
         self.note(format_args!("-- restarted"));
-        self.restart(self.disk.ops.len());
+        self.disk.commit(self.disk.ops.len(), &self.dialect);
+        self.restart();
     }
 
-    fn restart(&mut self, synced: usize) {
-        self.disk.commit(synced);
-        for (_, op) in std::mem::take(&mut self.disk.ops) {
-            if let JournalOp::Owed { id } | JournalOp::Reopened { id, .. } = op {
-                self.watch.lost_at_crash(id);
-            }
-        }
+    fn restart(&mut self) {
         self.disk.unsure.clear();
-        self.disk.row_of.clear();
         self.disk.down = false;
         self.all_clients_leave();
         if self.link_up {
             self.watch.link(self.now.uptime, false);
         }
-        (self.link_up, self.draining, self.drained) = (false, None, None);
+        (self.link_up, self.congested, self.draining, self.drained) = (false, false, None, None);
         self.connection += 1;
+        let known_there = |amount| {
+            let mut rows = self.disk.synced.of_amount(amount);
+            rows.any(|row| row.ended.is_some() || row.stage == Stage::AnsweredDeclined)
+        };
+        self.watch.process_is_gone(known_there);
         self.mux = Mux::new(self.settings.clone());
-        self.watch.process_is_gone();
+        self.disk.synced.row_of.clear();
+        self.disk.promised = self.disk.synced.clone();
         self.remember_ended();
-        let open: Vec<usize> =
-            (0..self.disk.rows.len()).filter(|row| self.disk.rows[*row].ended.is_none()).collect();
+        let open: Vec<usize> = (0..self.disk.synced.rows.len())
+            .filter(|row| self.disk.synced.rows[*row].ended.is_none())
+            .collect();
         for row in open {
-            let kept = &self.disk.rows[row];
-            let age = self.now.uptime.saturating_sub(kept.received);
-            let recovered = Recovered {
-                row: row as i64,
-                was: kept.id,
-                request: kept.request.clone(),
-                attempts: kept.attempts,
-                rrn: kept.rrn.clone(),
-                stage: kept.stage,
-                age,
-                left_ago: None,
-                record: kept.record,
-                withheld: None,
-                superseded: kept.superseded,
-            };
-            let (amount, stage) = (amount_of(kept.request.message()), kept.stage);
-            self.note(format_args!("row {row}: amount {amount}, {stage:?}"));
-            self.watch.recovering(row as i64, &recovered.request, stage);
-            self.mux.handle(self.now, Event::Recover(Box::new(recovered)));
-            self.collect();
+            self.take_over(row);
         }
     }
 
-    /// The mux is told of what had ended and somebody may ask about.
+    fn take_over(&mut self, row: usize) {
+        let kept = self.disk.synced.rows[row].clone();
+        let age = self.now.uptime.saturating_sub(kept.received);
+        let request = Restored::read(&self.dialect, &self.keys, kept.image).unwrap();
+        let (row, stage, attempts) = (row as i64, kept.stage, kept.attempts);
+        let recovered = Recovered {
+            row,
+            was: kept.first_id,
+            request: Box::new(request),
+            attempts,
+            rrn: kept.rrn,
+            stage,
+            age,
+            left_ago: Some(age.saturating_sub(self.settings.queue_timeout)),
+            record: kept.record,
+            withheld: None,
+            superseded: kept.superseded,
+        };
+        self.note(format_args!("row {row}: amount {}, {stage:?}, {attempts} attempts", kept.amount));
+        self.watch.recovering(row, &recovered.request);
+        self.mux.handle(self.now, Event::Recover(Box::new(recovered)));
+        self.collect();
+    }
+
+    /// The mux is told of what had ended and somebody may ask about, or the host may say something of.
     fn remember_ended(&mut self) {
+        let now = self.now.uptime;
         let mut ended: Vec<(Duration, Remembered)> = Vec::new();
-        for row in &self.disk.rows {
-            let (Some((at, state)), Some(record)) = (row.ended, row.record) else { continue };
-            let state = match state {
-                FinalState::Delivered => State::Delivered,
-                FinalState::DeclinedUndelivered => State::DeclinedUndelivered,
-                FinalState::Reversed => State::Reversed,
-                FinalState::Listed => State::Listed,
-                FinalState::Parked => State::Parked,
-                FinalState::AdviceAccepted => State::AdviceAccepted,
-                FinalState::Unanswered => State::Unanswered,
-                FinalState::NeverSent | FinalState::Refused => State::NeverSent,
-            };
-            let ended_ago = self.now.uptime.saturating_sub(at);
-            ended.push((at, Remembered { was: row.id, record, state, attempts: row.attempts, ended_ago }));
+        for (number, row) in self.disk.synced.rows.iter().enumerate() {
+            let Some((at, state)) = row.ended else { continue };
+            let ended_ago = now.saturating_sub(at);
+            let has_image = ended_ago < self.settings.late_window && state != FinalState::NeverSent;
+            let lately = has_image.then(|| {
+                let request = Restored::read(&self.dialect, &self.keys, row.image.clone()).unwrap();
+                Box::new(Lately { row: number as i64, request, class: row.class, rrn: row.rrn.clone() })
+            });
+            let (was, record, state) = (row.first_id, row.record, State::from(state));
+            if record.is_some() || lately.is_some() {
+                let attempts = row.attempts;
+                ended.push((at, Remembered { was, record, state, attempts, ended_ago, lately }));
+            }
         }
         ended.sort_by_key(|(at, _)| *at);
         for (_, remembered) in ended {
+            if let Some(lately) = &remembered.lately {
+                self.watch.remembering(remembered.was, &lately.request);
+            }
             self.mux.handle(self.now, Event::Remember(Box::new(remembered)));
         }
     }

@@ -1,25 +1,24 @@
 //! Who watches what goes in and out, and knows the promises. It keeps books of its own and never asks the mux but for
 //! where a transaction is.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use socketqueue::dialect::RequestClass;
-use socketqueue::iso8583::{Message, Mti, field};
-use socketqueue::mux::{Fact, FinalState, JournalOp, Stage, TxId};
+use socketqueue::iso8583::{Message, Mti};
+use socketqueue::mux::{Fact, Failure, FinalState, JournalOp, Stage, TxId, View};
 use socketqueue::rules::{Answer, MakeGood, MatchKey, Request, Tid};
 
-use super::world::{Amount, Amounts, ById, World, amount_of};
+use super::world::{Amount, Amounts, ById, World, amount_of, whose};
 
 /// What was submitted.
 #[derive(Clone)]
-struct Sent {
+pub struct Sent {
     mti: Mti,
     tid: Option<Tid>,
     key: MatchKey,
     make_good: MakeGood,
-    amount: Amount,
+    pub amount: Amount,
     deadline_of: u64,
 }
 
@@ -29,46 +28,82 @@ struct Seen {
     /// Its first bytes were pulled.
     pulled: bool,
     durable: bool,
+    /// Its intent is not in the journal, or nobody knows.
+    not_journaled: bool,
+    /// Its terminal does not wait for it: an advice whose key was reserved when its turn came.
+    is_beside: bool,
     /// A session said what became of its answer.
     confirmed: bool,
-    /// How often our reversal of it was pulled.
+    /// It was owed before, perhaps in another process.
+    was_owed: bool,
+    /// How often our reversal of it was pulled since it was owed.
     reversals: u32,
+    /// What its client was told instead of an answer.
+    failure: Option<Failure>,
 }
 
 /// A reversal or advice that is owed and not parked.
+#[derive(Default)]
 struct Owed {
-    /// How long the link had been up, in all, when it was first sent.
+    /// How long the link had been up, in all, when it was first sent: from then on its terminal waits for it.
     first_sent: Option<Duration>,
+    /// It was sent since it is owed.
+    is_tried: bool,
+    /// How often something had been pulled when it came to be owed.
+    pulls: u64,
 }
 
 #[derive(Default)]
 pub struct Watch {
     submitted: BTreeMap<u64, Sent>,
+    /// How often something was pulled.
+    pub pulls: u64,
     seen: ById<Seen>,
     owed: ById<Owed>,
     refused: u64,
     /// Rows that are being taken over.
     rows: BTreeMap<i64, Sent>,
-    /// Nobody knows whether its answer was delivered: a crash came before its end was synced.
-    pub unknown_at_crash: Amounts,
-    /// A crash came before it was synced that they are owed, or forgot that they had been declined.
-    pub window: Amounts,
+    /// Delivered, or about to be, when a crash came before that was written down.
+    pub unwritten: Amounts,
+    /// Delivered on a connection that failed before it had acknowledged that.
+    pub unacknowledged: Amounts,
+    /// Over by what is written down; a crash came before it was written down that they were opened again.
+    pub doubts_lost: Amounts,
+    /// How many of each were reversed needlessly, or stayed approved.
+    pub windows: [u64; 3],
     /// Non-repeat financial requests that were pulled.
     sales_pulled: Amounts,
     /// Sales of which a client's repeat went out as a message of its own.
     pub repeated: Amounts,
     approvals: Amounts,
     declines: Amounts,
-    /// Sales and advices that wait for a person.
-    pub parked: Amounts,
-    pub listed: Amounts,
+    /// Listed for ever, or resolved by a person.
+    pub seen_to: Amounts,
+    pub parked: u64,
     /// Advices that were accepted, and those that ended with their client knowing how.
     advices_in: Amounts,
     advices_out: Amounts,
     link_up_since: Option<Duration>,
     link_up_before: Duration,
+    /// Most transactions that were open or waited for a person at a time.
+    most_open: u64,
     pub crashes: u64,
-    pub needless_after_crash: Cell<u64>,
+}
+
+fn sent_of(request: &Request, deadline_of: u64) -> Sent {
+    Sent {
+        mti: request.mti(),
+        tid: request.tid().cloned(),
+        key: request.key().clone(),
+        make_good: request.make_good(),
+        amount: amount_of(request.message()),
+        deadline_of,
+    }
+}
+
+fn seen_of(sent: Sent, is_recovered: bool) -> Seen {
+    let (pulled, durable, confirmed) = (is_recovered, is_recovered, is_recovered);
+    Seen { sent, pulled, durable, not_journaled: false, is_beside: false, confirmed, was_owed: is_recovered, reversals: 0, failure: None }
 }
 
 impl Watch {
@@ -82,29 +117,11 @@ impl Watch {
     }
 
     pub fn submitted(&mut self, client: u64, request: &Request) {
-        let sent = Sent {
-            mti: request.mti(),
-            tid: request.tid().cloned(),
-            key: request.key().clone(),
-            make_good: request.make_good(),
-            amount: amount_of(request.message()),
-            deadline_of: client,
-        };
-        self.submitted.insert(client, sent);
+        self.submitted.insert(client, sent_of(request, client));
     }
 
-    pub fn accepted(&mut self, id: TxId, client: u64) {
-        let Some(sent) = self.submitted.get(&client) else { return };
-        if sent.mti.is_advice() && !sent.mti.is_reversal() {
-            self.advices_in.insert(sent.amount);
-        }
-        let (pulled, durable, confirmed) = (false, false, false);
-        self.seen.entry(id).or_insert(Seen { sent: sent.clone(), pulled, durable, confirmed, reversals: 0 });
-    }
-
-    /// The process is gone, and all ids with it. What may have been delivered and is reversed now is the window that a
-    /// crash leaves.
-    pub fn process_is_gone(&mut self) {
+    /// The process is gone, and all ids with it. `known_there`: whether the journal knows that this sale was declined.
+    pub fn process_is_gone(&mut self, known_there: impl Fn(Amount) -> bool) {
         self.crashes += 1;
         // Of what was not durable yet its client knows that nobody answered for it.
         let lost = std::mem::take(&mut self.seen).into_values().filter(|seen| !seen.durable);
@@ -112,42 +129,32 @@ impl Watch {
         self.owed.clear();
         self.refused = 0;
         self.rows.clear();
-        // What the mux knew of answers may have been lost with it.
-        // So may what it remembered of ended ones: an approval that follows a decline matches nothing then.
-        self.window.append(&mut self.declines);
+        self.declines.retain(|amount| known_there(*amount));
     }
 
-    /// That it is owed was not synced when the process was killed, and its end before was.
-    pub fn lost_at_crash(&mut self, id: TxId) {
-        if let Some(seen) = self.seen.get(&id) {
-            self.window.insert(seen.sent.amount);
-        }
-    }
-
-    pub fn recovering(&mut self, row: i64, request: &Request, stage: Stage) {
-        let sent = Sent {
-            mti: request.mti(),
-            tid: request.tid().cloned(),
-            key: request.key().clone(),
-            make_good: request.make_good(),
-            amount: amount_of(request.message()),
-            deadline_of: u64::MAX,
-        };
-        if matches!(stage, Stage::Intent | Stage::AnsweredApproved | Stage::AnsweredInDoubt) {
-            self.unknown_at_crash.insert(sent.amount);
-        }
-        self.rows.insert(row, sent);
+    pub fn recovering(&mut self, row: i64, request: &Request) {
+        self.rows.insert(row, sent_of(request, u64::MAX));
     }
 
     pub fn recovered(&mut self, id: TxId, row: i64) {
         let Some(sent) = self.rows.remove(&row) else { return };
-        let (pulled, durable, confirmed) = (true, true, true);
-        self.seen.insert(id, Seen { sent, pulled, durable, confirmed, reversals: 0 });
+        self.seen.insert(id, seen_of(sent, true));
+    }
+
+    /// One that has ended, and can be opened again.
+    pub fn remembering(&mut self, id: TxId, request: &Request) {
+        self.seen.insert(id, seen_of(sent_of(request, u64::MAX), true));
     }
 
     pub fn durable(&mut self, id: TxId) {
         if let Some(seen) = self.seen.get_mut(&id) {
             seen.durable = true;
+        }
+    }
+
+    pub fn not_journaled(&mut self, id: TxId) {
+        if let Some(seen) = self.seen.get_mut(&id) {
+            seen.not_journaled = true;
         }
     }
 
@@ -157,9 +164,25 @@ impl Watch {
         }
     }
 
-    /// Whether a reversal or advice of this amount is still owed.
-    pub fn is_owed(&self, amount: Amount) -> bool {
-        self.owed.keys().any(|id| self.seen.get(id).is_some_and(|seen| seen.sent.amount == amount))
+    pub fn failed(&mut self, id: TxId, failure: Failure) {
+        if let Some(seen) = self.seen.get_mut(&id) {
+            seen.failure = Some(failure);
+        }
+    }
+
+    pub fn delivered_before_crash(&mut self, id: TxId) {
+        if let Some(seen) = self.seen.get(&id) {
+            self.unwritten.insert(seen.sent.amount);
+        }
+    }
+
+    /// Whether everything that is owed was sent by this process.
+    pub fn all_tried(&self) -> bool {
+        self.owed.values().all(|owed| owed.is_tried)
+    }
+
+    pub fn doubt_lost(&mut self, amount: Amount) {
+        self.doubts_lost.insert(amount);
     }
 
     /// Advices that were taken and neither refused later nor ended otherwise: the host must have them.
@@ -169,16 +192,19 @@ impl Watch {
 }
 
 impl World {
+    /// The amounts of all that is owed, parked or listed.
+    pub fn open_amounts(&self) -> Amounts {
+        let waits = |view: &View| matches!(view.state, "owed" | "sent" | "parked" | "listed");
+        let views = self.mux.transactions();
+        let seen = views.iter().filter(|view| waits(view)).filter_map(|view| self.watch.seen.get(&view.id));
+        seen.map(|seen| seen.sent.amount).collect()
+    }
+
     /// An answer that is about to be handed to the mux.
     pub fn watch_answer(&mut self, answer: &Answer) {
-        let is_sales = matches!(answer.mti().class(), 1 | 2) && answer.message().has(field::STAN);
-        // Wrong answers have another STAN, none, another time or another type.
-        let is_wrong =
-            answer.mti().class() == 3 || answer.message().text(field::RRN).as_deref() == Some("000000099999");
-        if !is_sales || is_wrong {
+        let Some(amount) = whose(answer.message()).filter(|_| matches!(answer.mti().class(), 1 | 2)) else {
             return;
-        }
-        let amount = amount_of(answer.message());
+        };
         match answer.request_class() {
             RequestClass::Approved => self.watch.approvals.insert(amount),
             RequestClass::Declined => self.watch.declines.insert(amount),
@@ -186,22 +212,45 @@ impl World {
         };
     }
 
+    pub fn check_accepted(&mut self, id: TxId, client: u64) {
+        let Some(sent) = self.watch.submitted.get(&client).cloned() else { return };
+        if self.watch.seen.contains_key(&id) {
+            return;
+        }
+        if sent.mti.is_advice() && !sent.mti.is_reversal() {
+            self.watch.advices_in.insert(sent.amount);
+        }
+        let joined = self.mux.view(id).is_none_or(|view| matches!(view.state, "joined" | "answered"));
+        if sent.make_good != MakeGood::Nothing && !joined {
+            let views = self.mux.transactions();
+            let waiting = views.iter().filter(|view| matches!(view.state, "parked" | "listed")).count();
+            let kept = self.watch.owed.len() + waiting;
+            assert!(kept < self.settings.saf_max, "bounds: {id} was let in with {kept} to be made good");
+        }
+        self.watch.seen.insert(id, seen_of(sent, false));
+    }
+
     pub fn fact(&mut self, fact: Fact) {
         self.note(format_args!("fact: {fact:?}"));
         match fact {
             Fact::Refused { .. } => self.watch.refused += 1,
             Fact::Owed { id, .. } => {
-                self.watch.owed.insert(id, Owed { first_sent: None });
+                let link_up_time = self.watch.link_up_time(self.now.uptime);
+                let Some(seen) = self.watch.seen.get_mut(&id) else { panic!("unknown: {id} is owed") };
+                seen.reversals = 0;
+                // An advice that left by its own was sent then.
+                let was_sent = seen.was_owed || (seen.pulled && seen.sent.make_good == MakeGood::CarryOn);
+                seen.was_owed = true;
+                let (first_sent, pulls) = (was_sent.then_some(link_up_time), self.watch.pulls);
+                self.watch.owed.insert(id, Owed { first_sent, is_tried: false, pulls });
             }
             Fact::Parked { id, .. } => {
                 self.watch.owed.remove(&id);
-                if let Some(seen) = self.watch.seen.get(&id) {
-                    self.watch.parked.insert(seen.sent.amount);
-                }
+                self.watch.parked += 1;
             }
-            Fact::Listed { id, .. } => {
+            Fact::NotReversed { id, .. } | Fact::Resolved { id, .. } => {
                 if let Some(seen) = self.watch.seen.get(&id) {
-                    self.watch.listed.insert(seen.sent.amount);
+                    self.watch.seen_to.insert(seen.sent.amount);
                 }
             }
             Fact::Reopened { id, was } => {
@@ -219,12 +268,17 @@ impl World {
         self.watch.owed.remove(&id);
         let Some(seen) = self.watch.seen.get(&id) else { return };
         let amount = seen.sent.amount;
+        if seen.reversals > 0 {
+            let done = matches!(state, FinalState::Reversed | FinalState::Parked);
+            assert!(done, "forgotten: the reversal of amount {amount} was sent, and is over as {state:?}");
+        }
         match state {
-            FinalState::Listed => {
-                self.watch.listed.insert(amount);
-            }
             FinalState::NeverSent => {
                 assert!(!seen.pulled, "never sent: {id} had been sent");
+                if seen.sent.make_good == MakeGood::CarryOn && !seen.sent.mti.is_repeat() {
+                    let refused = matches!(seen.failure, Some(Failure::JournalDown | Failure::KeyReserved));
+                    assert!(refused, "advice: {id} amount {amount} was taken, and given up: {:?}", seen.failure);
+                }
                 self.watch.advices_out.insert(amount);
                 self.given_again(id);
             }
@@ -241,7 +295,7 @@ impl World {
     }
 
     /// An operation on its way to the journal: the end comes after what it is the end of.
-    pub fn check_journaled(&mut self, op: &JournalOp) {
+    pub fn check_journaled(&self, op: &JournalOp) {
         if let JournalOp::End { id, state: FinalState::Delivered } = op
             && let Some(seen) = self.watch.seen.get(id)
         {
@@ -266,6 +320,7 @@ impl World {
         let link_up_time = self.watch.link_up_time(self.now.uptime);
         if let Some(owed) = self.watch.owed.get_mut(&id) {
             owed.first_sent.get_or_insert(link_up_time);
+            owed.is_tried = true;
         }
     }
 
@@ -290,9 +345,14 @@ impl World {
         let link_up_time = self.watch.link_up_time(self.now.uptime);
         let Some(seen) = self.watch.seen.get_mut(&id) else { return };
         seen.pulled = true;
-        let sent = seen.sent.clone();
-        if self.settings.journaled && sent.make_good != MakeGood::Nothing {
+        seen.is_beside = self.watch.owed.get(&id).is_some_and(|owed| owed.pulls < self.watch.pulls);
+        let (sent, is_beside) = (seen.sent.clone(), seen.is_beside);
+        if self.settings.journaled && sent.make_good == MakeGood::Reverse {
             assert!(seen.durable, "journal: {id} was sent before its intent was durable");
+        }
+        if self.settings.journaled && sent.make_good == MakeGood::CarryOn {
+            // Accepted by us and without its client it goes out even if the journal failed.
+            assert!(seen.durable || seen.not_journaled, "journal: {id} was sent before its intent was durable");
         }
         if sent.make_good == MakeGood::Reverse && sent.deadline_of != u64::MAX {
             let client = self.clients.get(sent.deadline_of);
@@ -306,9 +366,12 @@ impl World {
             self.watch.repeated.insert(sent.amount);
         }
         for (other, owed) in &self.watch.owed {
-            let Some(of) = self.watch.seen.get(other).filter(|_| *other != id) else { continue };
+            // (An advice that was never sent waits for others as this one did.)
+            let of = self.watch.seen.get(other).filter(|of| *other != id && of.pulled);
+            let Some(of) = of else { continue };
             assert!(of.sent.key != sent.key, "reserved key: {id} was sent while {other} is open");
-            if self.settings.lock_terminal && sent.tid == of.sent.tid && sent.tid.is_some() {
+            let is_of_terminal = self.settings.lock_terminal && sent.tid == of.sent.tid && sent.tid.is_some();
+            if is_of_terminal && !is_beside && !of.is_beside {
                 let hold = self.settings.reversal_hold;
                 let held = match owed.first_sent {
                     None => !hold.is_zero(),
@@ -317,14 +380,15 @@ impl World {
                 assert!(!held, "overtaken: {id} went before {other} of its terminal");
             }
         }
-        if self.settings.lock_terminal && sent.tid.is_some() {
+        if self.settings.lock_terminal && sent.tid.is_some() && !is_beside {
             self.check_terminal(id, &sent);
         }
     }
 
     /// One outstanding at a time, in order of arrival.
     fn check_terminal(&self, id: TxId, sent: &Sent) {
-        for view in self.mux.transactions() {
+        let views = self.mux.transactions();
+        for view in &views {
             let Some(other) = self.watch.seen.get(&view.id) else { continue };
             if view.id == id || other.sent.tid != sent.tid {
                 continue;
@@ -333,27 +397,77 @@ impl World {
             assert!(!outstanding, "one at a time: {id} was sent while {} is {}", view.id, view.state);
             let waits = matches!(view.state, "queued" | "committing" | "ready");
             assert!(!(waits && view.id < id), "in order: {id} was sent before {}", view.id);
+            // An advice that is carried on keeps its place, too: it goes out when it comes to be owed, or waits for
+            // another one with its key.
+            let came_now =
+                self.watch.owed.get(&view.id).is_some_and(|owed| owed.pulls == self.watch.pulls);
+            let shares = |third: &View| third.id != view.id && third.key == view.key;
+            let is_first = came_now && !views.iter().any(shares);
+            let lost_place = view.state == "owed" && !other.pulled && is_first && view.id < id;
+            assert!(!lost_place, "in order: {id} was sent before the advice {}", view.id);
         }
     }
 
-    /// After every step: each is counted once, and nothing is larger than it may be.
+    /// After every step: each is counted once, nothing is larger than it may be, and the journal was told all.
     pub fn check_figures(&mut self) {
         let tally = self.mux.tally();
         assert!(tally.adds_up(), "counting: {tally:?}");
-        let (owed, seen) = (self.watch.owed.len() as u64, self.watch.refused);
-        assert_eq!(tally.ended[FinalState::Refused as usize], seen, "counting: refused");
+        let by_kind = self.mux.outcomes().balance() + tally.open;
+        assert_eq!(by_kind, tally.received + tally.recovered, "counting: by kind, {tally:?}");
+        let (owed, refused) = (self.watch.owed.len() as u64, self.watch.refused);
+        assert_eq!(tally.ended[FinalState::Refused as usize], refused, "counting: refused");
         assert_eq!(tally.owed, owed, "counting: owed");
+        let views = self.mux.transactions();
+        self.watch.most_open = self.watch.most_open.max(views.len() as u64);
         let set = &self.settings;
-        let most_open = (set.saf_max + 2 * set.queue_max) as u64;
-        assert!(tally.in_flight <= most_open, "bounds: {} in flight", tally.in_flight);
-        assert!(
-            tally.owed <= most_open + tally.ended[FinalState::Delivered as usize],
-            "bounds: {} owed",
-            owed
-        );
-        assert!(
-            tally.tombstones <= (set.tombstones_max + set.saf_max + 2 * set.queue_max) as u64,
-            "bounds: tombs"
-        );
+        let most_owed = (set.saf_max + 2 * set.queue_max) as u64 + tally.ended[FinalState::Delivered as usize];
+        assert!(tally.owed <= most_owed, "bounds: {owed} owed");
+        let most_tombs = set.tombstones_max as u64 + 2 * self.watch.most_open;
+        assert!(tally.tombstones <= most_tombs, "bounds: {} tombstones", tally.tombstones);
+        if set.journaled && self.drained.is_none() {
+            self.check_journal(&views);
+        }
+    }
+
+    /// The journal, if all that it was handed were synced, says just what the mux holds.
+    fn check_journal(&self, views: &[View]) {
+        let rows = &self.disk.promised;
+        for view in views {
+            let Some(seen) = self.watch.seen.get(&view.id) else { panic!("unknown: {} is there", view.id) };
+            if seen.sent.make_good == MakeGood::Nothing || view.state == "joined" {
+                continue;
+            }
+            let Some(row) = rows.row_of.get(&view.id).map(|row| &rows.rows[*row]) else {
+                let is_waiting = matches!(view.state, "queued" | "answered");
+                assert!(is_waiting || seen.not_journaled, "journal: it has no {}, {}", view.id, view.state);
+                continue;
+            };
+            let is_told = match view.state {
+                "queued" | "committing" | "ready" | "in flight" => row.stage == Stage::Intent,
+                // A client's own reversal that joined ours on its turn is given the answer to ours.
+                "answered" if seen.sent.make_good == MakeGood::CarryOn && row.stage == Stage::Intent => true,
+                "answered" => matches!(
+                    row.stage,
+                    Stage::AnsweredApproved | Stage::AnsweredDeclined | Stage::AnsweredInDoubt
+                ),
+                "owed" | "sent" => row.stage == Stage::Owed,
+                "parked" => row.stage == Stage::Parked,
+                "listed" => row.stage == Stage::Listed,
+                _ => true,
+            };
+            let is_told = is_told && (row.ended.is_some() == (view.state == "delivered"));
+            assert!(
+                is_told || seen.not_journaled,
+                "journal: {} is {}, there {:?} {:?}",
+                view.id,
+                view.state,
+                row.stage,
+                row.ended
+            );
+        }
+        for id in rows.row_of.keys() {
+            let open = rows.open(*id).filter(|row| row.stage != Stage::Listed);
+            assert!(open.is_none() || self.mux.view(*id).is_some(), "journal: {id} is open there, and is over");
+        }
     }
 }

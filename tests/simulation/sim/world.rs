@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Message, field};
-use socketqueue::mux::{Action, Event, JournalOp, Mux, Settings, TxId};
-use socketqueue::rules::KeyFields;
+use socketqueue::mux::{Action, Event, JournalOp, Mux, OnRestart, Order, Settings, TxId, What};
+use socketqueue::rules::{AdviceReply, KeyFields};
 use socketqueue::time::Now;
 
 use super::Mutant;
 use super::chance::Chance;
 use super::clients::Clients;
-use super::host::Host;
+use super::host::{Booked, Host, WRONG};
 use super::journal::Disk;
 use super::watch::Watch;
 
@@ -37,8 +37,12 @@ pub struct Figures {
     pub reversed: u64,
     pub parked: u64,
     pub crashes: u64,
-    /// Reversed though delivered, where a crash left it unknown.
+    /// Delivered and reversed: a crash came before it was written down.
     pub needless_after_crash: u64,
+    /// Delivered and reversed: the connection failed before it had acknowledged.
+    pub needless_unacknowledged: u64,
+    /// Approved and forgotten: a crash came before it was written down that it was opened again.
+    pub doubts_lost: u64,
 }
 
 impl Figures {
@@ -49,6 +53,8 @@ impl Figures {
         self.parked += other.parked;
         self.crashes += other.crashes;
         self.needless_after_crash += other.needless_after_crash;
+        self.needless_unacknowledged += other.needless_unacknowledged;
+        self.doubts_lost += other.doubts_lost;
     }
 }
 
@@ -61,6 +67,8 @@ pub struct World {
     pub dialect: Arc<Dialect>,
     pub keys: KeyFields,
     pub link_up: bool,
+    /// The link takes no more bytes.
+    pub congested: bool,
     /// The number of the connection: what is on the way on an older one is lost.
     pub connection: u64,
     pub clients: Clients,
@@ -88,9 +96,10 @@ impl World {
             now: start,
             dialect,
             link_up: false,
+            congested: false,
             connection: 0,
             clients: Clients::default(),
-            host: Host::new(chance.permille(500)),
+            host: Host::new(&mut chance),
             disk: Disk::default(),
             faults: true,
             draining: None,
@@ -123,14 +132,16 @@ impl World {
             return;
         }
         match self.chance.below(1000) {
-            0..300 => self.submit(),
-            300..440 => self.confirm(),
-            440..500 => self.client_leaves(),
-            500..550 => self.flap(),
-            550..640 => self.journal_works(),
-            640..680 => self.late_acknowledgement(),
-            680..683 => self.drain(),
-            683..695 => self.crash(),
+            0..280 => self.submit(),
+            280..410 => self.confirm(),
+            410..460 => self.client_leaves(),
+            460..510 => self.flap(),
+            510..620 => self.journal_works(),
+            620..660 => self.late_acknowledgement(),
+            660..665 => self.drain(),
+            665..680 => self.crash(),
+            680..710 => self.congested = !self.congested,
+            710..720 => self.person(),
             _ => self.time_passes(),
         }
         self.settle();
@@ -145,6 +156,23 @@ impl World {
         self.watch.link(self.now.uptime, self.link_up);
         self.note(format_args!("link {}", if self.link_up { "up" } else { "down" }));
         self.mux.handle(self.now, if self.link_up { Event::LinkUp } else { Event::LinkDown });
+    }
+
+    /// A person sends a parked or listed one on its way again, or has seen to it.
+    fn person(&mut self) {
+        let mut views = self.mux.transactions();
+        views.retain(|view| matches!(view.state, "parked" | "listed"));
+        if views.is_empty() {
+            return;
+        }
+        views.sort_by_key(|view| view.id);
+        let id = views[self.chance.below(views.len() as u64) as usize].id;
+        let what = match self.chance.below(3) {
+            0 => What::Resolve,
+            n => What::Retry { force: n == 1 },
+        };
+        self.note(format_args!("a person: {what:?} {id}"));
+        self.mux.handle(self.now, Event::Operator(Order { id, what, reason: "seen".into() }));
     }
 
     fn drain(&mut self) {
@@ -197,12 +225,14 @@ impl World {
     pub fn settle(&mut self) {
         loop {
             self.collect();
-            if self.drained.is_some() {
-                // The process goes; nothing more is written.
+            // After the drain the process goes, and nothing more is written.
+            if self.drained.is_some() || self.congested {
                 break;
             }
-            let Some(transmit) = self.mux.poll_transmit(self.now) else { break };
+            self.watch.pulls += 1;
+            let transmit = self.mux.poll_transmit(self.now);
             self.collect();
+            let Some(transmit) = transmit else { break };
             let message = Message::parse(&self.dialect.schema, transmit.bytes).unwrap();
             self.note(format_args!("out: {} {}", message.mti(), name_of(&message)));
             self.check_pulled(transmit.id, &message);
@@ -223,6 +253,7 @@ impl World {
                 Action::Drained { owed } => {
                     self.note(format_args!("drained, owed {owed}"));
                     assert_eq!(self.drained, None, "drained: comes once");
+                    self.check_drained();
                     self.drained = Some(owed);
                 }
             }
@@ -231,13 +262,13 @@ impl World {
 
     fn journaled(&mut self, op: JournalOp) {
         self.check_journaled(&op);
-        self.disk.take(self.now.uptime, op);
+        self.disk.take(self.now.uptime, op, &self.dialect);
     }
 
     /// Faults off: everything comes to rest in bounded time.
     pub fn come_to_rest(&mut self) {
         self.chance = Chance::of(self.seed, REST);
-        self.faults = false;
+        (self.faults, self.congested) = (false, false);
         self.note(format_args!("-- faults off"));
         if !self.link_up && self.drained.is_none() {
             self.flap();
@@ -270,6 +301,12 @@ impl World {
         panic!("no rest: next due {due:?}, now {now:?}, open {open:#?}");
     }
 
+    /// Draining is over before its time only when everything that is owed had a try.
+    fn check_drained(&self) {
+        let in_time = self.draining.is_some_and(|deadline| self.now.uptime < deadline);
+        assert!(!in_time || self.watch.all_tried(), "drained: before what is owed had its try");
+    }
+
     fn is_quiet(&self) -> bool {
         self.clients.are_quiet() && self.disk.is_idle()
     }
@@ -277,11 +314,13 @@ impl World {
     pub fn figures(&self) -> Figures {
         Figures {
             submitted: self.clients.count(),
-            approved: self.host.count(super::host::Booked::Approved),
-            reversed: self.host.count(super::host::Booked::Reversed),
-            parked: self.watch.parked.len() as u64,
+            approved: self.host.count(Booked::Approved),
+            reversed: self.host.count(Booked::Reversed),
+            parked: self.watch.parked,
             crashes: self.watch.crashes,
-            needless_after_crash: self.watch.needless_after_crash.get(),
+            needless_after_crash: self.watch.windows[0],
+            needless_unacknowledged: self.watch.windows[1],
+            doubts_lost: self.watch.windows[2],
         }
     }
 }
@@ -315,6 +354,8 @@ fn settings(chance: &mut Chance, dialect: &Dialect, mutant: Mutant) -> Settings 
         records_max: few(chance, 3, defaults.records_max),
         idempotency_ttl: seconds(chance.one_of(&[30, 86_400])),
         saf_max: few(chance, 2, defaults.saf_max),
+        on_restart: if chance.permille(150) { OnRestart::List } else { OnRestart::Reverse },
+        advice_reply: AdviceReply::of(dialect).filter(|_| chance.permille(200)).map(Arc::new),
         #[cfg(feature = "mutants")]
         mutant,
         ..defaults
@@ -330,6 +371,16 @@ pub fn name_of(message: &Message) -> String {
 /// The amount that names the transaction; 0 without one.
 pub fn amount_of(message: &Message) -> Amount {
     message.text(field::AMOUNT).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The transaction that an answer is the answer to, by what the host calls it; `None`: it answers nothing.
+pub fn whose(answer: &Message) -> Option<Amount> {
+    match answer.text(field::RRN).as_deref() {
+        Some(WRONG) => None,
+        Some(name) => name.parse().ok(),
+        // One that we have made ourselves.
+        None => answer.text(field::AMOUNT).and_then(|text| text.parse().ok()),
+    }
 }
 
 /// Ids by serial, for tables that are walked in order.
