@@ -521,7 +521,7 @@ impl Mux {
         if self.mutant(Mutant::FailedIsDurable) {
             return self.durable(now, id);
         }
-        if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing) {
+        if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing | Phase::Owed(_)) {
             if transaction_is_alone(Some(transaction)) {
                 // Its client is gone and counts on us; as it may be repeated, sending it is better than forgetting it.
                 return self.durable_or_not(now, id);

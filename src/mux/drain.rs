@@ -33,9 +33,11 @@ impl Mux {
         let Some(deadline) = self.draining.filter(|_| !self.drained) else { return };
         if !self.waiting_refused && now.uptime >= self.last_sending(deadline) {
             self.waiting_refused = true;
-            for id in self.open_ids(|phase| matches!(phase, Phase::Queued | Phase::Committing | Phase::Ready))
-            {
-                self.leave_waiting(now, id, Failure::Draining);
+            for id in self.open_ids(waits) {
+                // (Ending one lets its terminal go on: the next one may be over by now, or be owed.)
+                if self.is_still(id, waits) {
+                    self.leave_waiting(now, id, Failure::Draining);
+                }
             }
         }
         if now.uptime >= deadline {
@@ -53,9 +55,11 @@ impl Mux {
             self.make_good(now, id, Doubt::Stopped);
         }
         // Advices without a client still wait for their turn: nobody else carries them on.
-        for id in self.open_ids(|phase| matches!(phase, Phase::Queued | Phase::Committing | Phase::Ready)) {
-            self.fail(id, Failure::Draining);
-            self.make_good(now, id, Doubt::Stopped);
+        for id in self.open_ids(waits) {
+            if self.is_still(id, waits) {
+                self.fail(id, Failure::Draining);
+                self.make_good(now, id, Doubt::Stopped);
+            }
         }
         self.come_to_rest();
     }
@@ -77,10 +81,19 @@ impl Mux {
         }
     }
 
+    fn is_still(&self, id: TxId, wanted: impl Fn(&Phase) -> bool) -> bool {
+        self.transactions.get(id).is_some_and(|transaction| wanted(&transaction.phase))
+    }
+
     fn open_ids(&self, wanted: impl Fn(&Phase) -> bool) -> Vec<TxId> {
         let mut ids: Vec<TxId> =
             self.transactions.iter().filter(|t| wanted(&t.phase)).map(|t| t.id).collect();
         ids.sort();
         ids
     }
+}
+
+/// Not sent yet.
+fn waits(phase: &Phase) -> bool {
+    matches!(phase, Phase::Queued | Phase::Committing | Phase::Ready)
 }

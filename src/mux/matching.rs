@@ -229,6 +229,10 @@ impl Mux {
             self.records.reopened(id, id);
             self.tally.owed += 1;
         }
+        // One that waits for its terminal or its time goes on waiting, unless this ends it.
+        if self.would_try_again(now, id, answer.reversal_class()) {
+            return self.note_owed_answer(id, answer);
+        }
         self.owed_answered(now, id, answer);
     }
 

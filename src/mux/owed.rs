@@ -14,8 +14,8 @@ use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, MakeGood, ReversalImage};
 use crate::time::Now;
 
-/// How often an advice looks whether its key is free.
-const KEY_PAUSE: Duration = Duration::from_secs(1);
+/// How often an advice looks whether its key is free and its intent durable.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Mux {
     /// The transaction is in doubt, nobody waits for it any more: whatever its kind wants is done about it.
@@ -119,8 +119,8 @@ impl Mux {
     pub(super) fn pull_owed(&mut self, now: Now) -> Option<Transmit> {
         while let Some(id) = self.owed_ready.front(&self.transactions) {
             self.unplace(id);
-            if self.waits_for_key(id) {
-                self.set_due(id, Some(now.uptime + KEY_PAUSE));
+            if self.waits_for_key(id) || self.waits_for_journal(id) {
+                self.set_due(id, Some(now.uptime + PAUSE));
                 continue;
             }
             if let Some(transmit) = self.send_owed(now, id) {
@@ -165,6 +165,11 @@ impl Mux {
         Some(Transmit { id: Some(id), bytes })
     }
 
+    /// Whether its intent is not durable yet: an advice whose key was reserved when its turn came.
+    fn waits_for_journal(&self, id: TxId) -> bool {
+        self.settings.journaled && self.transactions.get(id).is_some_and(|transaction| !transaction.durable)
+    }
+
     /// Whether an advice that was never sent has to let another entry with its key be done first.
     fn waits_for_key(&self, id: TxId) -> bool {
         let Some(transaction) = self.transactions.get(id) else { return false };
@@ -179,6 +184,24 @@ impl Mux {
                 // Of two that both wait the older one goes first.
                 owed.is_some_and(|owed| !is_new(owed) || *other < id)
             })
+    }
+
+    /// Whether an answer of this class changes nothing for one that waits: it is sent again anyway.
+    pub(super) fn would_try_again(&self, now: Now, id: TxId, class: ReversalClass) -> bool {
+        let Some(transaction) = self.transactions.get(id) else { return false };
+        let waits = transaction.owed().is_some_and(|owed| owed.state == OwedState::Waiting);
+        waits
+            && match class {
+                ReversalClass::Accepted | ReversalClass::Reject => false,
+                ReversalClass::NotFound => !self.is_settled(now, transaction),
+                ReversalClass::Retry => true,
+            }
+    }
+
+    /// Whether 'not found' is believed: the host may simply not have processed the original yet.
+    fn is_settled(&self, now: Now, transaction: &Transaction) -> bool {
+        let left_at = transaction.left_at.unwrap_or(transaction.arrived);
+        now.uptime >= left_at + self.settings.not_found_settle
     }
 
     /// A sending of it is over, or none is wanted any more.

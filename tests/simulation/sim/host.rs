@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use socketqueue::dialect::RequestClass;
 use socketqueue::iso8583::{Draft, Message, Mti, field};
 use socketqueue::mux::Event;
 use socketqueue::rules::Answer;
@@ -143,7 +144,8 @@ impl World {
             answer.request_class()
         ));
         self.watch_answer(&answer);
-        if let Some(amount) = whose(answer.message()).filter(|_| answer.mti().class() != 4) {
+        let approves = answer.mti().class() != 4 && answer.request_class() == RequestClass::Approved;
+        if let Some(amount) = whose(answer.message()).filter(|_| approves) {
             self.host.untold.remove(&amount);
         }
         self.mux.handle(self.now, Event::Received(Box::new(answer)));

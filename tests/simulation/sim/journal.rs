@@ -317,7 +317,7 @@ impl World {
             superseded: kept.superseded,
         };
         self.note(format_args!("row {row}: amount {}, {stage:?}, {attempts} attempts", kept.amount));
-        self.watch.recovering(row, &recovered.request);
+        self.watch.recovering(row, &recovered.request, stage == Stage::Owed || attempts > 0);
         self.mux.handle(self.now, Event::Recover(Box::new(recovered)));
         self.collect();
     }

@@ -34,7 +34,7 @@ struct Seen {
     is_beside: bool,
     /// A session said what became of its answer.
     confirmed: bool,
-    /// It was owed before, perhaps in another process.
+    /// What was owed for it may have been sent, perhaps by another process.
     was_owed: bool,
     /// How often our reversal of it was pulled since it was owed.
     reversals: u32,
@@ -62,7 +62,7 @@ pub struct Watch {
     owed: ById<Owed>,
     refused: u64,
     /// Rows that are being taken over.
-    rows: BTreeMap<i64, Sent>,
+    rows: BTreeMap<i64, (Sent, bool)>,
     /// Delivered, or about to be, when a crash came before that was written down.
     pub unwritten: Amounts,
     /// Delivered on a connection that failed before it had acknowledged that.
@@ -132,13 +132,18 @@ impl Watch {
         self.declines.retain(|amount| known_there(*amount));
     }
 
-    pub fn recovering(&mut self, row: i64, request: &Request) {
-        self.rows.insert(row, sent_of(request, u64::MAX));
+    /// A row that is about to be taken over. `was_owed`: its reversal or advice may have been sent.
+    pub fn recovering(&mut self, row: i64, request: &Request, was_owed: bool) {
+        let sent = sent_of(request, u64::MAX);
+        if sent.mti.is_repeat() {
+            self.repeated.insert(sent.amount);
+        }
+        self.rows.insert(row, (sent, was_owed));
     }
 
     pub fn recovered(&mut self, id: TxId, row: i64) {
-        let Some(sent) = self.rows.remove(&row) else { return };
-        self.seen.insert(id, seen_of(sent, true));
+        let Some((sent, was_owed)) = self.rows.remove(&row) else { return };
+        self.seen.insert(id, Seen { was_owed, ..seen_of(sent, true) });
     }
 
     /// One that has ended, and can be opened again.
@@ -207,6 +212,8 @@ impl World {
         };
         match answer.request_class() {
             RequestClass::Approved => self.watch.approvals.insert(amount),
+            // (Of two with the same key and time nobody can tell which was declined.)
+            RequestClass::Declined if self.host.twins.contains(&amount) => false,
             RequestClass::Declined => self.watch.declines.insert(amount),
             RequestClass::InDoubt => false,
         };
@@ -240,7 +247,6 @@ impl World {
                 seen.reversals = 0;
                 // An advice that left by its own was sent then.
                 let was_sent = seen.was_owed || (seen.pulled && seen.sent.make_good == MakeGood::CarryOn);
-                seen.was_owed = true;
                 let (first_sent, pulls) = (was_sent.then_some(link_up_time), self.watch.pulls);
                 self.watch.owed.insert(id, Owed { first_sent, is_tried: false, pulls });
             }
@@ -321,6 +327,9 @@ impl World {
         if let Some(owed) = self.watch.owed.get_mut(&id) {
             owed.first_sent.get_or_insert(link_up_time);
             owed.is_tried = true;
+            if let Some(seen) = self.watch.seen.get_mut(&id) {
+                seen.was_owed = true;
+            }
         }
     }
 
@@ -332,7 +341,7 @@ impl World {
         assert!(seen.pulled, "needless: amount {amount} was never sent, and is reversed");
         let most = 1 + self.settings.reversal_schedule.len() as u32;
         assert!(seen.reversals <= most, "bounds: a reversal was sent {} times", seen.reversals);
-        if seen.reversals == 1 {
+        if seen.reversals == 1 && !seen.was_owed {
             // (Of a sale that its client repeated nobody here knows which of the two was declined.)
             let declined = self.watch.declines.contains(&amount)
                 && !self.watch.approvals.contains(&amount)
