@@ -130,8 +130,9 @@ impl Mux {
         let live = slot.live.iter().filter(|id| **id != transaction.id);
         let mut live = live.filter_map(|id| self.transactions.get(*id));
         let mut ended = self.keys.tombs(transaction.key).filter_map(|(_, tomb)| tomb.kind.request());
-        live.any(|other| answer.agrees_with(other.request.message(), echoed))
-            || ended.any(|other| answer.agrees_with(other.message(), echoed))
+        let same_kind = |other: &Request| other.mti().first() == transaction.request.mti().first();
+        live.any(|other| same_kind(&other.request) && answer.agrees_with(other.request.message(), echoed))
+            || ended.any(|other| same_kind(other) && answer.agrees_with(other.message(), echoed))
     }
 
     /// The answer to a request that is being made good, or whose answer is being delivered.

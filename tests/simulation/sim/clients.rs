@@ -365,9 +365,13 @@ impl World {
         self.clients.unacknowledged.clear();
         for client in std::mem::take(&mut self.clients.pending) {
             let known = &self.clients.all[&client];
-            if known.given == Some(RequestClass::Approved) && self.chance.permille(500) {
-                self.watch.unwritten.insert(known.amount);
+            let (amount, given) = (known.amount, known.given);
+            if given == Some(RequestClass::Approved) && self.chance.permille(500) {
+                self.watch.unwritten.insert(amount);
                 self.tell(client, Told::Approved);
+            } else if self.clients.all.values().any(|c| c.amount == amount && c.told == Some(Told::ThenLost)) {
+                // The one before has not got what it was given, and that was known to the process alone.
+                self.watch.doubt_lost(amount);
             }
         }
         for client in std::mem::take(&mut self.clients.untold) {
