@@ -285,9 +285,16 @@ impl World {
             }
             self.confirm_all();
             self.journal_catches_up();
-            self.late_acknowledgement();
+            while !self.clients.are_quiet() {
+                self.late_acknowledgement();
+                self.settle();
+                self.confirm_all();
+            }
             self.settle();
-            if self.is_quiet() && self.host.is_idle() && self.mux.tally().open == 0 {
+            if !self.is_quiet() {
+                continue;
+            }
+            if self.host.is_idle() && self.mux.tally().open == 0 {
                 return;
             }
             let Some(next) = self.next_event() else { break };
@@ -298,7 +305,7 @@ impl World {
         }
         let (due, now) = (self.mux.poll_timeout(), self.now.uptime);
         let open = self.mux.transactions();
-        panic!("no rest: next due {due:?}, now {now:?}, open {open:#?}");
+        panic!("no rest: next due {due:?}, now {now:?}, open {open:#?}, {:?}", self.mux.tally());
     }
 
     /// Draining is over before its time only when everything that is owed had a try.
