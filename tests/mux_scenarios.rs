@@ -1404,3 +1404,37 @@ fn a_delivery_to_who_asked_again_that_is_never_confirmed_is_not_watched_for_ever
     assert!(s.mux.transactions().is_empty());
     assert_eq!(s.tally().ended[FinalState::Delivered as usize], 2);
 }
+
+#[test]
+fn at_the_end_of_the_drain_time_nobody_is_given_what_no_process_will_hear_of() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 1, 1).answer("0200", 1, 7, "000").keyed_sale('B', 1, 7, 1, 1);
+    drain(&mut s, 10);
+    s.told();
+    s.at(10.0);
+    assert_eq!(s.told(), ["A: TooLate", "B: TooLate"]);
+    assert_eq!(s.drained, Some(1), "its reversal is owed");
+}
+
+#[test]
+fn at_the_end_of_the_drain_time_each_advice_that_waits_comes_to_be_owed_once() {
+    // The second one's turn comes when the first one has gone, and finds its key reserved by it.
+    let mut s = scene_without_link(|_| {});
+    s.send('A', "0220", 1, 7, &[]).send('B', "0420", 1, 7, &[]);
+    drain(&mut s, 0);
+    assert_eq!(s.drained, Some(2));
+    assert!(s.tally().adds_up());
+}
+
+#[test]
+fn an_answer_to_an_earlier_sending_does_not_send_a_reversal_past_what_its_terminal_is_busy_with() {
+    let mut s = scene();
+    s.sale('A', 1, 7).at(35.0).at(40.0).host_got();
+    // Accepted, so the terminal goes on; then the approval opens it again, and it waits for its terminal.
+    s.answer("0400", 1, 7, "000").sale('B', 1, 8);
+    assert_eq!(s.host_got(), ["0200 1/8"]);
+    s.answer("0200", 1, 7, "000").answer("0400", 1, 7, "909");
+    assert_eq!(s.host_got(), Vec::<String>::new(), "one outstanding at a time");
+    s.answer("0200", 1, 8, "000").delivered('B');
+    assert_eq!(s.host_got(), ["0400 1/7"]);
+}

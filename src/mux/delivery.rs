@@ -176,11 +176,12 @@ impl Mux {
 
     /// A session had the answer and could not deliver it, or not in time.
     pub(super) fn undelivered(&mut self, now: Now, id: TxId, why: Doubt) {
+        let stops = self.draining.is_some_and(|deadline| now.uptime >= deadline);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let Phase::Answered(class) = transaction.phase else { return };
         transaction.client = None;
         if let Some(next) = transaction.next_client.take() {
-            if now.uptime >= transaction.deadline {
+            if now.uptime >= transaction.deadline || stops {
                 let outcome = Outcome::Failed(Failure::TooLate);
                 self.actions.push_back(Action::Reply { id: None, client: next, outcome });
                 return self.settle_undelivered(now, id, class, why);
