@@ -252,11 +252,13 @@ impl World {
             match op {
                 // Delivered, and that was not written down: it is reversed.
                 JournalOp::End { id, state: FinalState::Delivered } => self.watch.delivered_before_crash(*id),
-                // Over by what is written down; that it was opened again is not.
-                JournalOp::Reopened { id, was } => {
+                // Over or declined by what is written down; that there is something to undo is not.
+                JournalOp::Reopened { id, .. } | JournalOp::Owed { id } => {
                     let row = self.disk.promised.row_of.get(id).and_then(|row| self.disk.synced.rows.get(*row));
-                    if let Some(amount) = row.filter(|row| row.ended.is_some()).map(|row| row.amount) {
-                        self.note(format_args!("lost: amount {amount} ({was}) was opened again"));
+                    let seems_over =
+                        |row: &&Row| row.ended.is_some() || row.stage == Stage::AnsweredDeclined;
+                    if let Some(amount) = row.filter(seems_over).map(|row| row.amount) {
+                        self.note(format_args!("lost: amount {amount} has something to undo"));
                         self.watch.doubt_lost(amount);
                     }
                 }
