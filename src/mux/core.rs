@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
-use super::arena::{Arena, List};
+use super::arena::{Arena, Link, List};
 use super::event::{Event, TxId};
 use super::keys::{Keys, TombKind, Tombstone};
 use super::outcomes::Outcomes;
@@ -436,7 +436,8 @@ impl Mux {
         });
         if let Some(kind) = kind {
             let until = now.uptime + self.settings.late_window;
-            self.keys.bury(Tombstone { id, key, mti, secured, state, until, kind });
+            let order = Link::LOOSE;
+            self.keys.bury(Tombstone { id, key, mti, secured, state, until, kind, order });
         }
         self.keys.leave(key, id);
         let Some(index) = index else { return };

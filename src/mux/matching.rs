@@ -3,7 +3,7 @@
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatched};
 use super::core::Mux;
 use super::event::TxId;
-use super::keys::{KeyIndex, TombKind, Tombstone};
+use super::keys::{KeyIndex, TombId, TombKind, Tombstone};
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::field;
@@ -239,15 +239,15 @@ impl Mux {
     /// The answer to a transaction that has ended.
     fn came_after_the_end(&mut self, now: Now, index: KeyIndex, answer: &Answer) -> bool {
         let tombs = self.keys.tombs(index);
-        let meanings = tombs.filter_map(|(serial, tomb)| Some((serial, self.meaning(tomb, answer)?)));
+        let meanings = tombs.filter_map(|(id, tomb)| Some((id, self.meaning(tomb, answer)?)));
         // One that agrees and has consequences goes before one that merely has the key: a STAN may be used again.
         let found = meanings.min_by_key(|(_, meaning)| matches!(meaning, Meaning::Again | Meaning::Late(_)));
         match found {
             None => return false,
             Some((_, Meaning::Again)) => self.again(answer),
             Some((_, Meaning::Late(id))) => self.count_late(id, answer),
-            Some((serial, Meaning::ApprovedAfterDecline)) => self.reopen_declined(now, serial, answer),
-            Some((serial, Meaning::ApprovedAfterReversal)) => self.reopen_reversed(now, serial, answer),
+            Some((id, Meaning::ApprovedAfterDecline)) => self.reopen_declined(now, id, answer),
+            Some((id, Meaning::ApprovedAfterReversal)) => self.reopen_reversed(now, id, answer),
         }
         true
     }
@@ -278,8 +278,8 @@ impl Mux {
     }
 
     /// The host approves what it had declined: that has to be undone.
-    fn reopen_declined(&mut self, now: Now, serial: u64, answer: &Answer) {
-        let Some(tomb) = self.keys.exhume(serial) else { return };
+    fn reopen_declined(&mut self, now: Now, tomb: TombId, answer: &Answer) {
+        let Some(tomb) = self.keys.exhume(tomb) else { return };
         let (index, state) = (tomb.key, tomb.state);
         let TombKind::Unsettled(request, _) = tomb.kind else { return };
         self.uncount_end(state);
@@ -289,8 +289,8 @@ impl Mux {
     }
 
     /// The host had answered our reversal before it approved the sale: one more repeat, with what it told.
-    fn reopen_reversed(&mut self, now: Now, serial: u64, answer: &Answer) {
-        let Some(tomb) = self.keys.exhume(serial) else { return };
+    fn reopen_reversed(&mut self, now: Now, tomb: TombId, answer: &Answer) {
+        let Some(tomb) = self.keys.exhume(tomb) else { return };
         let (index, state) = (tomb.key, tomb.state);
         let TombKind::Reversed(ended) = tomb.kind else { return };
         let (request, before) = *ended;

@@ -7,6 +7,7 @@ mod process;
 
 mod orders;
 mod reading;
+mod reconciling;
 mod rekeying;
 mod usage;
 mod v1;
