@@ -363,7 +363,7 @@ mod tests {
             amount: Some(Amount::parse("10.00", '.', false).unwrap()),
             ..BankLine::default()
         };
-        assert_eq!(read(list.as_bytes(), &by_name).unwrap(), [expected.clone()]);
+        assert_eq!(read(list.as_bytes(), &by_name).unwrap(), std::slice::from_ref(&expected));
         let body = list.split_once('\n').unwrap().1;
         assert_eq!(read(body.as_bytes(), &by_number).unwrap(), [BankLine { line: 1, ..expected.clone() }]);
         let own = "STAN,Tid,amount,other\n000007,00000001,10.00,x\n";
