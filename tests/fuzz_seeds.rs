@@ -29,6 +29,7 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 }
 
 /// Runs `check` on the data of each seed. How many got to the end of it.
+#[allow(clippy::print_stdout)]
 fn for_each_seed(seeds: u64, data: fn(&mut Chance) -> Vec<u8>, check: fn(&[u8]) -> bool) -> u64 {
     let first = from_environment("SOCKETQUEUE_SEED", 0);
     let mut through = 0;
@@ -37,7 +38,7 @@ fn for_each_seed(seeds: u64, data: fn(&mut Chance) -> Vec<u8>, check: fn(&[u8]) 
         match std::panic::catch_unwind(|| check(&data)) {
             Ok(got_there) => through += u64::from(got_there),
             Err(panic) => {
-                eprintln!("seed {seed}");
+                println!("replay with SOCKETQUEUE_SEED={seed} SOCKETQUEUE_SEEDS=1");
                 std::panic::resume_unwind(panic);
             }
         }

@@ -15,7 +15,7 @@ use super::{Run, connect};
 use crate::framing::FRAME_LEN_CAP;
 
 /// How much is read at once.
-const READ_LEN: usize = 16 * 1024;
+const READ_LEN: usize = 4 * 1024;
 /// How long a connection that was lost waits before it comes back.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -125,7 +125,7 @@ impl Connection {
     /// Closed loop: sends as many as may be out. `false`: the run is over.
     fn fill(&mut self, out: &mut BytesMut) -> bool {
         while self.requests.out.len() < self.run.settings.pipeline {
-            if !self.run.take_ticket() {
+            if self.run.is_over() || !self.run.take_ticket() {
                 return false;
             }
             self.send(Instant::now(), out);

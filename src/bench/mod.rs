@@ -159,17 +159,13 @@ impl Run {
             || self.tickets.as_ref().is_some_and(|tickets| tickets.load(Ordering::Relaxed) == 0)
     }
 
-    /// Takes the leave to send one request, if there is any.
+    /// Takes the leave to send one request, if there is any. Whether the time is over is not looked at: what was due
+    /// before the end is sent, however late we are.
     fn take_ticket(&self) -> bool {
-        match &self.tickets {
-            None => !self.is_over(),
-            Some(tickets) => {
-                !self.stopped.load(Ordering::Relaxed)
-                    && tickets
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-                        .is_ok()
-            }
-        }
+        let take_one = |left: &AtomicU64| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        };
+        !self.stopped.load(Ordering::Relaxed) && self.tickets.as_ref().is_none_or(take_one)
     }
 }
 

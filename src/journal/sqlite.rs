@@ -12,6 +12,7 @@ mod batch;
 pub(super) mod connection;
 mod names;
 mod opening;
+mod pen;
 mod rows;
 mod store;
 mod sweep;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 use slog::{Logger, error};
 
 pub use names::Names;
-pub use store::ImageOf;
+pub use pen::ImageOf;
 
 use super::disk::{Disk, Plain};
 use super::meters::{Figures, Meters};

@@ -137,7 +137,8 @@ impl Restart<'_> {
     fn remembered(&self, row: &RememberedRow) -> Remembered {
         Remembered {
             was: TxId::from_bits(row.was),
-            record: row.record,
+            record: Some(row.record),
+            lately: None,
             state: row.outcome.into(),
             attempts: row.attempts,
             ended_ago: self.since(row.ended_wall_ms),
