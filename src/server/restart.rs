@@ -75,12 +75,13 @@ pub(super) fn open(
 /// What those who ask are told of an open row that cannot be read: it waits for a person. Its key is not forgotten, or it
 /// would be sent a second time.
 fn set_aside(row: &OpenRow) -> Option<Remembered> {
-    Some(Remembered {
+    row.record.map(|record| Remembered {
         was: TxId::from_bits(row.was),
-        record: row.record?,
+        record: Some(record),
         state: mux::State::Listed,
         attempts: row.attempts,
         ended_ago: Duration::ZERO,
+        lately: None,
     })
 }
 
