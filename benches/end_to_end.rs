@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use socketqueue::bench::{self, Length, Ourselves, Pace, Settings};
+use socketqueue::bench::{self, Length, Ourselves, Pace, Settings, Speech};
 use socketqueue::config;
 use socketqueue::dialect::Dialect;
 use socketqueue::framing::Framing;
@@ -39,7 +39,7 @@ fn end_to_end(c: &mut Criterion) {
             let settings = Settings {
                 target: gateway.address,
                 dialect: dialect.clone(),
-                framing: Framing::none(),
+                speech: Speech::Frames(Framing::none()),
                 template: template.clone(),
                 connections,
                 terminals: pipeline,
