@@ -3,7 +3,7 @@
 //!
 //! All three share the machine's cores, so the figures are what the whole does. Ratios to other gateways, over processes of
 //! their own, are `scripts/compare`'s business.
-#![allow(clippy::unwrap_used, missing_docs)] // a bench is a test
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a bench is a test
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn end_to_end(c: &mut Criterion) {
             let settings = Settings {
                 target: gateway.address,
                 dialect: dialect.clone(),
-                speech: Speech::Frames(Framing::none()),
+                speech: Speech::Frames(Framing::none().into()),
                 template: template.clone(),
                 connections,
                 terminals: pipeline,

@@ -55,7 +55,7 @@ fn settings(target: SocketAddr, count: u64) -> Settings {
         target,
         template: Message::parse(&dialect.schema, Bytes::from_static(PURCHASE)).unwrap(),
         dialect,
-        speech: Speech::Frames(ascii4()),
+        speech: Speech::Frames(ascii4().into()),
         connections: 1,
         terminals: 1,
         first_terminal: 10_000_000,

@@ -129,19 +129,18 @@ fn latency_plot(area: &Area<'_>, slices: &[Slice]) -> Drawn {
         .y_label_area_size(80)
         .build_cartesian_2d(seconds(slices), (low * 0.8..high * 1.2).log_scale())?;
     chart.configure_mesh().max_light_lines(1).y_labels(6).x_desc("s").y_desc("ms").draw()?;
-    let lines: [(&str, RGBColor, fn(&Slice) -> u64); 3] = [
-        ("p50", BLUE, |slice| slice.p50_us),
-        ("p99", GREEN, |slice| slice.p99_us),
-        ("max", RED, |slice| slice.max_us),
-    ];
-    for (name, color, of) in lines {
-        let points =
-            slices.iter().filter(|slice| slice.max_us > 0).map(|slice| (slice.at_s, ms(of(slice).max(1))));
+    let mut line = |name, color: RGBColor, of: fn(&Slice) -> u64| -> Drawn {
+        let drawn = slices.iter().filter(|slice| slice.max_us > 0);
+        let points = drawn.map(|slice| (slice.at_s, ms(of(slice).max(1))));
         chart
             .draw_series(LineSeries::new(points, color))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
-    }
+        Ok(())
+    };
+    line("p50", BLUE, |slice| slice.p50_us)?;
+    line("p99", GREEN, |slice| slice.p99_us)?;
+    line("max", RED, |slice| slice.max_us)?;
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)

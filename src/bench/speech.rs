@@ -17,7 +17,7 @@ const HTTP_PART_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub enum Speech {
     /// Messages as they are, in frames.
-    Frames(Framing),
+    Frames(Box<Framing>),
     /// `POST /` with the fields as JSON, kept alive: SocketQueue's HTTP service.
     Http,
 }

@@ -206,7 +206,7 @@ pub fn run(args: BenchArgs) -> Result<(), BenchCommandError> {
     let settings = Settings {
         target,
         dialect,
-        speech: if args.http { Speech::Http } else { Speech::Frames(framing) },
+        speech: if args.http { Speech::Http } else { Speech::Frames(framing.into()) },
         template,
         connections: args.connections as usize,
         terminals: args.terminals as usize,
