@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 #[path = "support/process.rs"]
-#[allow(dead_code)]
 mod process;
 
 use std::future::pending;
