@@ -302,10 +302,7 @@ impl Mux {
                         OwedState::Parked | OwedState::Listed => superseded = Some(id),
                         // For that sale, not for another one with its key: by terminal and amount, for a client may
                         // give its reversal a time of its own.
-                        _ if reversing
-                            && mti.is_reversal()
-                            && request.is_same_as(&other.request, &[]) =>
-                        {
+                        _ if reversing && mti.is_reversal() && request.is_same_as(&other.request, &[]) => {
                             return Known::Joins(id);
                         }
                         // The same advice again, not another one that happens to have its key.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use socketqueue::dialect::RequestClass;
 use socketqueue::mux::{
-    Event, FinalState, JournalOp, Lately, Record, Recovered, Remembered, Settings, Stage, State, TxId, Withheld,
+    Event, FinalState, JournalOp, Lately, Record, Recovered, Remembered, Settings, Stage, State, TxId,
+    Withheld,
 };
 use socketqueue::rules::{self, AnswerRecord, Restored};
 

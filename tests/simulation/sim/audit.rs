@@ -29,14 +29,17 @@ impl World {
                 Booked::Reversed if self.clients.undone.contains(amount) => {}
                 Booked::Reversed if self.watch.repeated.contains(amount) => {}
                 Booked::Reversed if self.watch.unwritten.contains(amount) => needless_after_crash += 1,
-                Booked::Reversed if self.watch.unacknowledged.contains(amount) => needless_unacknowledged += 1,
+                Booked::Reversed if self.watch.unacknowledged.contains(amount) => {
+                    needless_unacknowledged += 1
+                }
                 Booked::Reversed => panic!("needless: amount {amount} was delivered and reversed, {told:?}"),
                 Booked::Declined => {}
             }
         }
         self.watch.windows = [needless_after_crash, needless_unacknowledged, doubts_lost];
         let missing = self.watch.advices_due();
-        let missing = missing.iter().find(|amount| !self.host.advices.contains(amount) && !waits.contains(amount));
+        let missing =
+            missing.iter().find(|amount| !self.host.advices.contains(amount) && !waits.contains(amount));
         assert_eq!(missing, None, "advice: it was taken and the host never got it");
     }
 }

@@ -226,7 +226,10 @@ impl World {
                 assert_eq!(told, None, "one answer: client {client} was told before");
                 let answer = Message::parse_lenient(&self.dialect.schema, bytes.clone()).unwrap().message;
                 let (whose, own) = (whose(&answer), known.amount);
-                assert!(whose.is_none_or(|whose| whose == own), "right client: {client} got another's answer");
+                assert!(
+                    whose.is_none_or(|whose| whose == own),
+                    "right client: {client} got another's answer"
+                );
                 known.given = Some(*class);
                 if id.is_some() {
                     self.clients.pending.insert(client);
@@ -237,7 +240,10 @@ impl World {
             Outcome::Failed(failure) => {
                 // Nobody but the one who was given the answer is told that it came too late.
                 let given = known.given.is_some();
-                assert!(!given || *failure == Failure::TooLate, "one answer: client {client} is told {failure:?}");
+                assert!(
+                    !given || *failure == Failure::TooLate,
+                    "one answer: client {client} is told {failure:?}"
+                );
                 self.clients.pending.remove(&client);
                 self.tell(client, Told::Otherwise);
             }
@@ -369,7 +375,8 @@ impl World {
             if given == Some(RequestClass::Approved) && self.chance.permille(500) {
                 self.watch.unwritten.insert(amount);
                 self.tell(client, Told::Approved);
-            } else if self.clients.all.values().any(|c| c.amount == amount && c.told == Some(Told::ThenLost)) {
+            } else if self.clients.all.values().any(|c| c.amount == amount && c.told == Some(Told::ThenLost))
+            {
                 // The one before has not got what it was given, and that was known to the process alone.
                 self.watch.doubt_lost(amount);
             }

@@ -254,9 +254,9 @@ impl World {
                 JournalOp::End { id, state: FinalState::Delivered } => self.watch.delivered_before_crash(*id),
                 // Over or declined by what is written down; that there is something to undo is not.
                 JournalOp::Reopened { id, .. } | JournalOp::Owed { id } => {
-                    let row = self.disk.promised.row_of.get(id).and_then(|row| self.disk.synced.rows.get(*row));
-                    let seems_over =
-                        |row: &&Row| row.ended.is_some() || row.stage == Stage::AnsweredDeclined;
+                    let row =
+                        self.disk.promised.row_of.get(id).and_then(|row| self.disk.synced.rows.get(*row));
+                    let seems_over = |row: &&Row| row.ended.is_some() || row.stage == Stage::AnsweredDeclined;
                     if let Some(amount) = row.filter(seems_over).map(|row| row.amount) {
                         self.note(format_args!("lost: amount {amount} has something to undo"));
                         self.watch.doubt_lost(amount);

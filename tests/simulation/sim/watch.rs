@@ -103,7 +103,17 @@ fn sent_of(request: &Request, deadline_of: u64) -> Sent {
 
 fn seen_of(sent: Sent, is_recovered: bool) -> Seen {
     let (pulled, durable, confirmed) = (is_recovered, is_recovered, is_recovered);
-    Seen { sent, pulled, durable, not_journaled: false, is_beside: false, confirmed, was_owed: is_recovered, reversals: 0, failure: None }
+    Seen {
+        sent,
+        pulled,
+        durable,
+        not_journaled: false,
+        is_beside: false,
+        confirmed,
+        was_owed: is_recovered,
+        reversals: 0,
+        failure: None,
+    }
 }
 
 impl Watch {
@@ -283,7 +293,11 @@ impl World {
                 assert!(!seen.pulled, "never sent: {id} had been sent");
                 if seen.sent.make_good == MakeGood::CarryOn && !seen.sent.mti.is_repeat() {
                     let refused = matches!(seen.failure, Some(Failure::JournalDown | Failure::KeyReserved));
-                    assert!(refused, "advice: {id} amount {amount} was taken, and given up: {:?}", seen.failure);
+                    assert!(
+                        refused,
+                        "advice: {id} amount {amount} was taken, and given up: {:?}",
+                        seen.failure
+                    );
                 }
                 self.watch.advices_out.insert(amount);
                 self.given_again(id);
@@ -361,7 +375,10 @@ impl World {
         }
         if self.settings.journaled && sent.make_good == MakeGood::CarryOn {
             // Accepted by us and without its client it goes out even if the journal failed.
-            assert!(seen.durable || seen.not_journaled, "journal: {id} was sent before its intent was durable");
+            assert!(
+                seen.durable || seen.not_journaled,
+                "journal: {id} was sent before its intent was durable"
+            );
         }
         if sent.make_good == MakeGood::Reverse && sent.deadline_of != u64::MAX {
             let client = self.clients.get(sent.deadline_of);
@@ -408,8 +425,7 @@ impl World {
             assert!(!(waits && view.id < id), "in order: {id} was sent before {}", view.id);
             // An advice that is carried on keeps its place, too: it goes out when it comes to be owed, or waits for
             // another one with its key.
-            let came_now =
-                self.watch.owed.get(&view.id).is_some_and(|owed| owed.pulls == self.watch.pulls);
+            let came_now = self.watch.owed.get(&view.id).is_some_and(|owed| owed.pulls == self.watch.pulls);
             let shares = |third: &View| third.id != view.id && third.key == view.key;
             let is_first = came_now && !views.iter().any(shares);
             let lost_place = view.state == "owed" && !other.pulled && is_first && view.id < id;
@@ -429,7 +445,8 @@ impl World {
         let views = self.mux.transactions();
         self.watch.most_open = self.watch.most_open.max(views.len() as u64);
         let set = &self.settings;
-        let most_owed = (set.saf_max + 2 * set.queue_max) as u64 + tally.ended[FinalState::Delivered as usize];
+        let most_owed =
+            (set.saf_max + 2 * set.queue_max) as u64 + tally.ended[FinalState::Delivered as usize];
         assert!(tally.owed <= most_owed, "bounds: {owed} owed");
         let most_tombs = set.tombstones_max as u64 + 2 * self.watch.most_open;
         assert!(tally.tombstones <= most_tombs, "bounds: {} tombstones", tally.tombstones);
@@ -476,7 +493,10 @@ impl World {
         }
         for id in rows.row_of.keys() {
             let open = rows.open(*id).filter(|row| row.stage != Stage::Listed);
-            assert!(open.is_none() || self.mux.view(*id).is_some(), "journal: {id} is open there, and is over");
+            assert!(
+                open.is_none() || self.mux.view(*id).is_some(),
+                "journal: {id} is open there, and is over"
+            );
         }
     }
 }
