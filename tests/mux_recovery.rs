@@ -108,6 +108,38 @@ fn not_found_is_not_believed_right_after_a_restart() {
 }
 
 #[test]
+fn not_found_is_believed_by_the_time_since_the_original_left_however_young_the_process_is() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit();
+    let row = w.journal.rows.get_mut(&1).unwrap();
+    row.left_ms = Some(row.received_ms);
+    w.kill(55).link_up().answer("0400", 1, 7, "914");
+    assert_eq!(w.scene.tally().owed, 1, "55 s are not enough");
+    w.kill(5).link_up().answer("0400", 1, 7, "914");
+    assert_eq!(ended(&w, FinalState::Reversed), 1, "60 s after it left");
+}
+
+#[test]
+fn restarts_do_not_use_up_the_tries_of_a_reversal() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit();
+    for _ in 0..20 {
+        w.kill(1).link_up().answer("0400", 1, 7, "909");
+        w.commit();
+        assert_eq!(w.row().stage, Stage::Owed);
+    }
+    // The schedule of the last start is whole: the first sending there, and ten more.
+    w.scene.host_got();
+    w.scene.at(2000.0);
+    assert_eq!(w.scene.host_got().len(), 9, "two at once were answered, nine more");
+    assert_eq!(ended(&w, FinalState::Parked), 1);
+    w.commit();
+    assert_eq!(w.row().stage, Stage::Parked);
+}
+
+#[test]
 fn a_decline_that_comes_after_the_restart_cancels_a_reversal_not_yet_sent() {
     let mut w = world();
     w.scene.sale('A', 1, 7).sale('B', 2, 7);

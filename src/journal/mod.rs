@@ -5,8 +5,10 @@
 //! keeps the same contract on a disk.
 
 mod codes;
+pub mod desk;
 pub mod disk;
 mod error;
+mod holder;
 pub mod memory;
 pub mod meters;
 pub mod options;
@@ -21,9 +23,11 @@ use bytes::Bytes;
 
 pub use codes::Stage;
 pub use error::JournalError;
+pub use holder::Holder;
 pub use options::{Durability, OnRestart, Options};
 
 use crate::mux::{FinalState, JournalOp, Record, TxId};
+use crate::rules::KeptAnswer;
 
 /// What became of an intent, or of the journal itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,8 @@ pub struct OpenRow {
     pub record: Option<Record>,
     /// Whether its key was used again while it was parked or listed.
     pub superseded: bool,
+    /// Whether a person has said that it be sent to whatever host there is.
+    pub forced: bool,
 }
 
 /// What has ended and is remembered for those who ask.
@@ -108,4 +114,8 @@ pub struct RememberedRow {
     pub attempts: u32,
     /// When it ended (wall, ms since 1970).
     pub ended_wall_ms: i64,
+    /// What its record has of the answer.
+    pub answer: KeptAnswer,
+    /// The dialect in which it was.
+    pub dialect: String,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
-use super::arena::{Arena, List};
+use super::arena::{Arena, Link, List};
 use super::event::{Event, TxId};
 use super::keys::{Counted, Keys, TombKind, Tombstone};
 use super::outcomes::Outcomes;
@@ -54,6 +54,8 @@ pub struct Mux {
     pub(super) terminals_to_look_at: VecDeque<TerminalIndex>,
     /// Owed ones for which their terminal waits.
     pub(super) holding: BTreeSet<TxId>,
+    /// Listed in this process, and gone from here: the journal has them until a person has seen to them.
+    pub(super) listed_away: BTreeSet<TxId>,
     pub(super) link_up: bool,
     pub(super) journal_up: bool,
     pub(super) draining: Option<Duration>,
@@ -92,6 +94,7 @@ impl Mux {
             actions: VecDeque::new(),
             terminals_to_look_at: VecDeque::new(),
             holding: BTreeSet::new(),
+            listed_away: BTreeSet::new(),
             link_up: false,
             journal_up: true,
             draining: None,
@@ -439,8 +442,8 @@ impl Mux {
         });
         if let Some(kind) = kind {
             let until = now.uptime + self.settings.late_window;
-            let counted = Counted::As(state);
-            self.keys.bury(Tombstone { id, key, mti, secured, counted, until, kind });
+            let (counted, order) = (Counted::As(state), Link::LOOSE);
+            self.keys.bury(Tombstone { id, key, mti, secured, counted, until, kind, order });
         }
         self.keys.leave(key, id);
         let Some(index) = index else { return };

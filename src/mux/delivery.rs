@@ -8,6 +8,7 @@ use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
 use super::mutant::Mutant;
+use super::recovery::OnUndelivered;
 use super::transaction::{Phase, Place, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, AnswerRecord, MakeGood};
@@ -158,7 +159,11 @@ impl Mux {
                 if transaction.holders > 0 {
                     return;
                 }
+                let reversible = transaction.make_good() == MakeGood::Reverse;
                 self.undo_end(id);
+                if reversible && self.settings.on_undelivered == OnUndelivered::List {
+                    return self.list(now, id);
+                }
                 self.make_good(now, id, Doubt::Undelivered);
             }
             _ => {}

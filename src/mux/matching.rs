@@ -3,7 +3,7 @@
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatched};
 use super::core::Mux;
 use super::event::TxId;
-use super::keys::{Counted, KeyIndex, TombKind, Tombstone};
+use super::keys::{Counted, KeyIndex, TombId, TombKind, Tombstone};
 use super::mutant::Mutant;
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
@@ -115,24 +115,30 @@ impl Mux {
         }
     }
 
-    /// Whether this answer to a reversal is rather that to another one with its key: the amount says so. (A sale may be
-    /// approved for less; a reversal undoes what was asked for.)
+    /// Whether this is rather the answer to another one with its key: that has the answer's amount, and this one has not.
+    /// (By itself another amount says little: a host may approve less.)
     fn is_of_a_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
-        transaction.owed().is_some_and(|owed| matches!(owed.what, Owing::Reversal(_)))
-            && agrees_in_amount(transaction, answer) == Some(false)
-            && self.has_twin(transaction, answer)
+        agree_in_amount(&transaction.request, answer) == Some(false)
+            && self.has_twin(transaction, answer, |twin| agree_in_amount(twin, answer) == Some(true))
     }
 
     /// Whether `answer` agrees with another transaction as well that has, or lately had, the key of this one.
-    fn has_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
+    fn has_twin(
+        &self,
+        transaction: &Transaction,
+        answer: &Answer,
+        is_it: impl Fn(&Request) -> bool,
+    ) -> bool {
         let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.is_shared()) else { return false };
-        let echoed = &self.settings.echoed;
+        let is_twin = |other: &Request| {
+            other.mti().first() == transaction.request.mti().first()
+                && answer.agrees_with(other.message(), &self.settings.echoed)
+                && is_it(other)
+        };
         let live = slot.live.iter().filter(|id| **id != transaction.id);
         let mut live = live.filter_map(|id| self.transactions.get(*id));
         let mut ended = self.keys.tombs(transaction.key).filter_map(|(_, tomb)| tomb.kind.request());
-        let same_kind = |other: &Request| other.mti().first() == transaction.request.mti().first();
-        live.any(|other| same_kind(&other.request) && answer.agrees_with(other.request.message(), echoed))
-            || ended.any(|other| same_kind(other) && answer.agrees_with(other.message(), echoed))
+        live.any(|other| is_twin(&other.request)) || ended.any(is_twin)
     }
 
     /// The answer to a request that is being made good, or whose answer is being delivered.
@@ -168,7 +174,8 @@ impl Mux {
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
         // Of two that agree in all but the amount the host may have declined the other one.
         let surely_its_own = self.transactions.get(id).is_some_and(|transaction| {
-            agrees_in_amount(transaction, answer) == Some(true) || !self.has_twin(transaction, answer)
+            agree_in_amount(&transaction.request, answer) == Some(true)
+                || !self.has_twin(transaction, answer, |_| true)
         });
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         match answer.request_class() {
@@ -287,15 +294,15 @@ impl Mux {
     /// The answer to a transaction that has ended.
     fn came_after_the_end(&mut self, now: Now, index: KeyIndex, answer: &Answer) -> bool {
         let tombs = self.keys.tombs(index);
-        let meanings = tombs.filter_map(|(serial, tomb)| Some((serial, self.meaning(tomb, answer)?)));
+        let meanings = tombs.filter_map(|(id, tomb)| Some((id, self.meaning(tomb, answer)?)));
         // One that agrees and has consequences goes before one that merely has the key: a STAN may be used again.
         let found = meanings.min_by_key(|(_, meaning)| matches!(meaning, Meaning::Again | Meaning::Late(_)));
         match found {
             None => return false,
             Some((_, Meaning::Again)) => self.again(answer),
             Some((_, Meaning::Late(id))) => self.count_late(id, answer),
-            Some((serial, Meaning::ApprovedAfterDecline)) => self.reopen_declined(now, serial, answer),
-            Some((serial, Meaning::ApprovedAfterReversal)) => self.reopen_reversed(now, serial, answer),
+            Some((id, Meaning::ApprovedAfterDecline)) => self.reopen_declined(now, id, answer),
+            Some((id, Meaning::ApprovedAfterReversal)) => self.reopen_reversed(now, id, answer),
         }
         true
     }
@@ -326,11 +333,11 @@ impl Mux {
     }
 
     /// The host approves what it had declined: that has to be undone.
-    fn reopen_declined(&mut self, now: Now, serial: u64, answer: &Answer) {
+    fn reopen_declined(&mut self, now: Now, tomb: TombId, answer: &Answer) {
         if self.mutant(Mutant::ApprovalAfterDeclineForgotten) {
             return;
         }
-        let Some(tomb) = self.keys.exhume(serial) else { return };
+        let Some(tomb) = self.keys.exhume(tomb) else { return };
         let TombKind::Unsettled(request, _) = tomb.kind else { return };
         let id = self.reenter(now, tomb.id, tomb.counted, request, tomb.key);
         self.approved_after_decline(id, answer);
@@ -338,11 +345,11 @@ impl Mux {
     }
 
     /// The host had answered our reversal before it approved the sale: one more repeat, with what it told.
-    fn reopen_reversed(&mut self, now: Now, serial: u64, answer: &Answer) {
+    fn reopen_reversed(&mut self, now: Now, tomb: TombId, answer: &Answer) {
         if self.mutant(Mutant::LateApprovalForgotten) {
             return;
         }
-        let Some(tomb) = self.keys.exhume(serial) else { return };
+        let Some(tomb) = self.keys.exhume(tomb) else { return };
         let TombKind::Reversed(ended) = tomb.kind else { return };
         let (request, before) = *ended;
         let id = self.reenter(now, tomb.id, tomb.counted, Box::new(request), tomb.key);
@@ -415,9 +422,9 @@ impl Mux {
 }
 
 /// Whether the amounts agree; `None` where one of both has none.
-fn agrees_in_amount(transaction: &Transaction, answer: &Answer) -> Option<bool> {
+fn agree_in_amount(request: &Request, answer: &Answer) -> Option<bool> {
     let told = answer.message().value(field::AMOUNT)?;
-    Some(told == transaction.request.message().value(field::AMOUNT)?)
+    Some(told == request.message().value(field::AMOUNT)?)
 }
 
 fn is_overdue(transaction: &Transaction, now: Now) -> bool {

@@ -14,6 +14,8 @@ use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, MakeGood, ReversalImage};
 use crate::time::Now;
 
+/// Listed ones that a person may resolve in the running process; older ones wait for the next start.
+const LISTED_AWAY_MAX: usize = 100_000;
 /// How often an advice looks whether its key is free and its intent durable.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,13 +57,19 @@ impl Mux {
     }
 
     /// No gateway-made reversal is allowed: a person has to look.
-    fn list(&mut self, now: Now, id: TxId) {
+    pub(super) fn list(&mut self, now: Now, id: TxId) {
         let Some(key) = self.key_of(id) else { return };
         self.fact(Fact::NotReversed { id, key });
         // Not ended for the journal: it shows it until a person has seen to it.
         self.journal(|| JournalOp::Listed { id });
         self.count_end_unjournaled(now, id, FinalState::Listed);
         self.bury(now, id, FinalState::Listed, Some(TombKindOf::Unanswered));
+        if self.settings.journaled {
+            if self.listed_away.len() >= LISTED_AWAY_MAX {
+                self.listed_away.pop_first();
+            }
+            self.listed_away.insert(id);
+        }
     }
 
     fn key_of(&self, id: TxId) -> Option<crate::rules::MatchKey> {
@@ -200,8 +208,13 @@ impl Mux {
 
     /// Whether 'not found' is believed: the host may simply not have processed the original yet.
     fn is_settled(&self, now: Now, transaction: &Transaction) -> bool {
+        now.uptime >= self.settled_at(transaction)
+    }
+
+    fn settled_at(&self, transaction: &Transaction) -> Duration {
         let left_at = transaction.left_at.unwrap_or(transaction.arrived);
-        now.uptime >= left_at + self.settings.not_found_settle
+        let before = transaction.owed().map_or(Duration::ZERO, |owed| owed.settled_before);
+        left_at + self.settings.not_found_settle.saturating_sub(before)
     }
 
     /// A sending of it is over, or none is wanted any more.
@@ -220,14 +233,14 @@ impl Mux {
         self.note_owed_answer(id, answer);
         let class = answer.reversal_class();
         let Some(key) = self.key_of(id) else { return };
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let left_at = transaction.left_at.unwrap_or(transaction.arrived);
-        let Some(owed) = transaction.owed_mut() else { return };
+        let Some(settled_at) = self.transactions.get(id).map(|transaction| self.settled_at(transaction)) else {
+            return;
+        };
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         owed.state = OwedState::Waiting;
         let attempt = owed.attempts;
         let is_reversal = matches!(owed.what, Owing::Reversal(_));
         self.fact(Fact::ReversalAnswered { id, key, class, attempt });
-        let settled_at = left_at + self.settings.not_found_settle;
         let done = self.mutant(Mutant::AnyAnswerAccepts)
             || match class {
                 ReversalClass::Accepted => true,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Objection};
+use super::arena::Link;
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
 use super::keys::{Counted, TombKind, Tombstone};
@@ -91,6 +92,17 @@ pub enum Stage {
     Parked,
     /// It was owed and not sent.
     Listed,
+    /// A person has said that it be sent, whatever its age.
+    Ordered,
+}
+
+/// `onUndelivered`: what becomes of an approval whose connection failed after the write, its last bytes unacknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnUndelivered {
+    /// It is reversed.
+    Reverse,
+    /// It is listed for a person.
+    List,
 }
 
 /// `onRestart`: what becomes of an approval whose end is not in the journal.
@@ -171,8 +183,7 @@ impl Mux {
         let id = self.transactions.insert(|id| {
             let mut transaction = Transaction::reopened(id, was, request, index, now.uptime);
             transaction.arrived = now.uptime.saturating_sub(age);
-            // When it left, it is not known, it is taken for late: 'not found' is believed only after a while.
-            transaction.left_at = Some(left_ago.map_or(now.uptime, |ago| now.uptime.saturating_sub(ago)));
+            transaction.left_at = Some(now.uptime);
             transaction
         });
         if let Some(slot) = self.keys.get_mut(index) {
@@ -196,11 +207,16 @@ impl Mux {
         owed.superseded = superseded;
         owed.is_foreign = withheld == Some(Withheld::OtherUpstream);
         // Its first sending is not awaited by the journal, so it may be missing there.
-        owed.maybe_sent = stage == Stage::Owed;
+        owed.maybe_sent = matches!(stage, Stage::Owed | Stage::Ordered);
+        // Where it is not known when it left, it may have been just now.
+        owed.settled_before = left_ago.unwrap_or_default();
         if make_good == MakeGood::CarryOn {
             // It may have left before: a repeat.
             owed.attempts = attempts.max(1);
         }
+        // Each start sends it at once. A process that is restarted again and again would use up the tries in a moment,
+        // and park what the host was never given the time for.
+        owed.given_up = owed.attempts;
         match self.fate(stage, make_good, age, withheld) {
             Fate::Over(state, tomb) => self.end(now, id, state, Some(tomb)),
             Fate::MadeGood => self.owe(now, id, owed, Doubt::Restarted),
@@ -245,14 +261,16 @@ impl Mux {
         }
         let is_answered = matches!(stage, Stage::AnsweredApproved | Stage::AnsweredInDoubt);
         let cannot_reverse = self.settings.no_auto_reversal || self.settings.reversal.is_none();
+        let ordered = stage == Stage::Ordered && self.settings.reversal.is_some();
         let too_old = (age > self.settings.reversal_max_age).then_some(Withheld::TooOld);
         let why = match stage {
             Stage::Listed => Some(Withheld::Before),
+            Stage::Ordered => withheld.filter(|why| *why == Withheld::OtherUpstream),
             _ => withheld.or(too_old),
         };
         match why {
             Some(why) => Fate::Listed(why),
-            None if reverses && cannot_reverse => Fate::Listed(Withheld::NoAutoReversal),
+            None if reverses && cannot_reverse && !ordered => Fate::Listed(Withheld::NoAutoReversal),
             None if reverses && is_answered && self.settings.on_restart == OnRestart::List => {
                 Fate::Listed(Withheld::OnRestart)
             }
@@ -320,7 +338,18 @@ impl Mux {
             return self.keys.forget_if_unused(index);
         }
         let (key, until) = (index, now.uptime + left);
-        self.keys.bury(Tombstone { id, key, mti, secured: 0, counted: Counted::Before { row }, until, kind });
+        let (counted, order) = (Counted::Before { row }, Link::LOOSE);
+        self.keys.bury(Tombstone { id, key, mti, secured: 0, counted, until, kind, order });
+    }
+
+    /// The answer of one that was [remembered](super::Event::Remember): as much of it as was kept.
+    pub fn remember_answer(&mut self, was: TxId, answer: Bytes, class: RequestClass) {
+        self.records.remember_answer(was, answer, class);
+    }
+
+    /// Numbers further transactions after `id`, which named one in a process before: no id names two.
+    pub fn number_after(&mut self, id: TxId) {
+        self.transactions.number_after(id);
     }
 
     // -- a person's orders -------------------------------------------------------------------------------------------
@@ -345,6 +374,9 @@ impl Mux {
     }
 
     fn retry(&mut self, now: Now, id: TxId, force: bool, reason: Box<str>) -> Result<(), Objection> {
+        if self.listed_away.contains(&id) {
+            return Err(Objection::NothingToSend);
+        }
         let state = self.waits_as(id)?;
         let transaction = self.transactions.get_mut(id).ok_or(Objection::Unknown)?;
         let key_index = transaction.key;
@@ -378,6 +410,10 @@ impl Mux {
     }
 
     fn resolve(&mut self, now: Now, id: TxId, reason: Box<str>) -> Result<(), Objection> {
+        if self.listed_away.remove(&id) {
+            self.journal(|| JournalOp::Resolved { id, reason });
+            return Ok(());
+        }
         let state = self.waits_as(id)?;
         self.journal(|| JournalOp::Resolved { id, reason });
         if let Some(key) = self.transactions.get(id).and_then(|t| self.keys.get(t.key)).map(|s| s.key.clone())

@@ -17,7 +17,7 @@ fn pairs_per_second() {
             let mut desk = Desk::new();
             desk.options.durability = durability;
             let (mut journal, _) = desk.open_plain(&desk.options);
-            let rounds = 2000 / at_a_time.min(40);
+            let rounds = 100_000 / (at_a_time + 40);
             let sale = sale(1);
             let intent = |n| JournalOp::Intent { id: id(n), request: sale.clone(), record: None };
             let begun = Instant::now();

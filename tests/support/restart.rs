@@ -22,6 +22,8 @@ pub struct Row {
     pub was: TxId,
     pub image: Bytes,
     pub received_ms: i64,
+    /// When it left for the host, where the test says that the journal has it.
+    pub left_ms: Option<i64>,
     pub stage: Stage,
     pub attempts: u32,
     pub rrn: Option<Bytes>,
@@ -142,8 +144,8 @@ impl Row {
             attempts: self.attempts,
             rrn: self.rrn.clone(),
             stage: self.stage,
-            age: Duration::from_millis(age_ms.max(0).unsigned_abs()),
-            left_ago: None,
+            age: ago(scene.now.wall_ms, self.received_ms),
+            left_ago: self.left_ms.map(|left| ago(scene.now.wall_ms, left)),
             record: self.record,
             withheld,
             superseded: self.superseded,
@@ -159,7 +161,7 @@ impl Row {
             record: self.record,
             state,
             attempts: self.attempts,
-            ended_ago: Duration::from_millis((wall - ended).max(0).unsigned_abs()),
+            ended_ago: ago(wall, ended),
             lately: Some(Box::new(Lately {
                 row,
                 request,
@@ -180,6 +182,7 @@ impl Rows {
                     was: id,
                     image: rules::image(&request, scene.dialect()),
                     received_ms: now,
+                    left_ms: None,
                     stage: Stage::Intent,
                     attempts: 0,
                     rrn: None,
@@ -240,6 +243,11 @@ impl Rows {
             change(row);
         }
     }
+}
+
+/// Zero for what lies in the future.
+fn ago(wall_ms: i64, then_ms: i64) -> Duration {
+    Duration::from_millis((wall_ms - then_ms).max(0).unsigned_abs())
 }
 
 fn state_of(state: FinalState) -> State {

@@ -49,7 +49,7 @@ impl std::fmt::Display for Trouble {
 }
 
 /// Opens the file with the settings that it is written with.
-pub(super) fn connect(options: &Options) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(&options.file, flags)?;
     conn.busy_timeout(BUSY)?;
@@ -145,9 +145,13 @@ pub(crate) fn verify(conn: &Connection) -> Result<(), String> {
     }
 }
 
-/// Moves the log into the database and empties it. A reader that keeps it from that is waited for next time.
-pub(super) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
-    match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+/// Moves the log into the database and empties it. A reader that keeps it from that is not waited for: there is a next
+/// time, and intents wait meanwhile.
+pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(Duration::ZERO)?;
+    let done = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    conn.busy_timeout(BUSY)?;
+    match done {
         Err(error) if is_busy(&error) => Ok(()),
         other => other,
     }
