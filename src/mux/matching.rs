@@ -123,12 +123,7 @@ impl Mux {
     }
 
     /// Whether `answer` agrees with another transaction as well that has, or lately had, the key of this one.
-    fn has_twin(
-        &self,
-        transaction: &Transaction,
-        answer: &Answer,
-        is_it: impl Fn(&Request) -> bool,
-    ) -> bool {
+    fn has_twin(&self, transaction: &Transaction, answer: &Answer, is_it: impl Fn(&Request) -> bool) -> bool {
         let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.is_shared()) else { return false };
         let is_twin = |other: &Request| {
             other.mti().first() == transaction.request.mti().first()

@@ -233,7 +233,8 @@ impl Mux {
         self.note_owed_answer(id, answer);
         let class = answer.reversal_class();
         let Some(key) = self.key_of(id) else { return };
-        let Some(settled_at) = self.transactions.get(id).map(|transaction| self.settled_at(transaction)) else {
+        let Some(settled_at) = self.transactions.get(id).map(|transaction| self.settled_at(transaction))
+        else {
             return;
         };
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Message, field};
-use socketqueue::mux::{Action, Event, JournalOp, Mux, OnRestart, OnUndelivered, Order, Settings, TxId, What};
+use socketqueue::mux::{
+    Action, Event, JournalOp, Mux, OnRestart, OnUndelivered, Order, Settings, TxId, What,
+};
 use socketqueue::rules::{AdviceReply, KeyFields};
 use socketqueue::time::Now;
 
