@@ -115,24 +115,25 @@ impl Mux {
         }
     }
 
-    /// Whether this answer to a reversal is rather that to another one with its key: the amount says so. (A sale may be
-    /// approved for less; a reversal undoes what was asked for.)
+    /// Whether this is rather the answer to another one with its key: that has the answer's amount, and this one has not.
+    /// (By itself another amount says little: a host may approve less.)
     fn is_of_a_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
-        transaction.owed().is_some_and(|owed| matches!(owed.what, Owing::Reversal(_)))
-            && agrees_in_amount(transaction, answer) == Some(false)
-            && self.has_twin(transaction, answer)
+        agree_in_amount(&transaction.request, answer) == Some(false)
+            && self.has_twin(transaction, answer, |twin| agree_in_amount(twin, answer) == Some(true))
     }
 
     /// Whether `answer` agrees with another transaction as well that has, or lately had, the key of this one.
-    fn has_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
+    fn has_twin(&self, transaction: &Transaction, answer: &Answer, is_it: impl Fn(&Request) -> bool) -> bool {
         let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.is_shared()) else { return false };
-        let echoed = &self.settings.echoed;
+        let is_twin = |other: &Request| {
+            other.mti().first() == transaction.request.mti().first()
+                && answer.agrees_with(other.message(), &self.settings.echoed)
+                && is_it(other)
+        };
         let live = slot.live.iter().filter(|id| **id != transaction.id);
         let mut live = live.filter_map(|id| self.transactions.get(*id));
         let mut ended = self.keys.tombs(transaction.key).filter_map(|(_, tomb)| tomb.kind.request());
-        let same_kind = |other: &Request| other.mti().first() == transaction.request.mti().first();
-        live.any(|other| same_kind(&other.request) && answer.agrees_with(other.request.message(), echoed))
-            || ended.any(|other| same_kind(other) && answer.agrees_with(other.message(), echoed))
+        live.any(|other| is_twin(&other.request)) || ended.any(is_twin)
     }
 
     /// The answer to a request that is being made good, or whose answer is being delivered.
@@ -168,7 +169,8 @@ impl Mux {
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
         // Of two that agree in all but the amount the host may have declined the other one.
         let surely_its_own = self.transactions.get(id).is_some_and(|transaction| {
-            agrees_in_amount(transaction, answer) == Some(true) || !self.has_twin(transaction, answer)
+            agree_in_amount(&transaction.request, answer) == Some(true)
+                || !self.has_twin(transaction, answer, |_| true)
         });
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         match answer.request_class() {
@@ -415,9 +417,9 @@ impl Mux {
 }
 
 /// Whether the amounts agree; `None` where one of both has none.
-fn agrees_in_amount(transaction: &Transaction, answer: &Answer) -> Option<bool> {
+fn agree_in_amount(request: &Request, answer: &Answer) -> Option<bool> {
     let told = answer.message().value(field::AMOUNT)?;
-    Some(told == transaction.request.message().value(field::AMOUNT)?)
+    Some(told == request.message().value(field::AMOUNT)?)
 }
 
 fn is_overdue(transaction: &Transaction, now: Now) -> bool {

@@ -208,8 +208,13 @@ impl Mux {
 
     /// Whether 'not found' is believed: the host may simply not have processed the original yet.
     fn is_settled(&self, now: Now, transaction: &Transaction) -> bool {
+        now.uptime >= self.settled_at(transaction)
+    }
+
+    fn settled_at(&self, transaction: &Transaction) -> Duration {
         let left_at = transaction.left_at.unwrap_or(transaction.arrived);
-        now.uptime >= left_at + self.settings.not_found_settle
+        let before = transaction.owed().map_or(Duration::ZERO, |owed| owed.settled_before);
+        left_at + self.settings.not_found_settle.saturating_sub(before)
     }
 
     /// A sending of it is over, or none is wanted any more.
@@ -228,15 +233,15 @@ impl Mux {
         self.note_owed_answer(id, answer);
         let class = answer.reversal_class();
         let Some(key) = self.key_of(id) else { return };
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let left_at = transaction.left_at.unwrap_or(transaction.arrived);
-        let Some(owed) = transaction.owed_mut() else { return };
+        let Some(settled_at) = self.transactions.get(id).map(|transaction| self.settled_at(transaction))
+        else {
+            return;
+        };
+        let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         owed.state = OwedState::Waiting;
         let attempt = owed.attempts;
         let is_reversal = matches!(owed.what, Owing::Reversal(_));
-        let settles_in = self.settings.not_found_settle.saturating_sub(owed.settled_before);
         self.fact(Fact::ReversalAnswered { id, key, class, attempt });
-        let settled_at = left_at + settles_in;
         let done = self.mutant(Mutant::AnyAnswerAccepts)
             || match class {
                 ReversalClass::Accepted => true,

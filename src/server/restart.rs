@@ -8,8 +8,8 @@ use slog::{Logger, error, info, warn};
 use crate::config::Config;
 use crate::dialect::{Dialect, RequestClass};
 use crate::journal::sqlite::{Sqlite, Surroundings};
-use crate::journal::{Holder, JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity};
-use crate::mux::{self, Recovered, Remembered, TxId, Withheld};
+use crate::journal::{Holder, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity};
+use crate::mux::{self, Lately, Recovered, Remembered, TxId, Withheld};
 use crate::net::TimeSource;
 use crate::rules::{self, Restored};
 use crate::time::Now;
@@ -26,7 +26,7 @@ pub(super) struct Opened {
 pub(super) struct Found {
     /// Open rows, oldest first.
     pub(super) open: Vec<Recovered>,
-    /// What those who ask may ask for, oldest end first.
+    /// What those who ask may ask for, and then what the host may still say something of; each oldest end first.
     pub(super) remembered: Vec<Remembered>,
     /// What is left of their answers.
     pub(super) answers: Vec<(TxId, Bytes, RequestClass)>,
@@ -69,6 +69,8 @@ pub(super) fn open(
             None => remembered.extend(asked_for),
         }
     }
+    let lately = journal.take_lately();
+    remembered.extend(lately.into_iter().filter_map(|row| restart.lately(row)));
     Ok(Opened { journal, found: Found { open, remembered, answers } })
 }
 
@@ -144,6 +146,30 @@ impl Restart<'_> {
             attempts: row.attempts,
             ended_ago: self.since(row.ended_wall_ms),
         }
+    }
+
+    /// What ended so lately that an answer to it may still come. `None`: nothing could be sent for it any more, or it was
+    /// for another host.
+    fn lately(&self, row: LatelyRow) -> Option<Remembered> {
+        if row.upstream != self.identity {
+            return None;
+        }
+        let request =
+            row.image.and_then(|image| Restored::read(self.dialect, &self.settings.key_fields, image));
+        let Some(request) = request else {
+            warn!(self.log, "an answer that still comes to an ended transaction will not be known: its message cannot be read";
+                "row" => row.row);
+            return None;
+        };
+        let class = row.response_code.map(|code| self.dialect.codes.of_request(Some(code.as_bytes())));
+        Some(Remembered {
+            was: TxId::from_bits(row.was),
+            record: None,
+            state: row.outcome.into(),
+            attempts: row.attempts,
+            ended_ago: self.since(row.ended_wall_ms),
+            lately: Some(Box::new(Lately { row: row.row, request, class, rrn: row.rrn })),
+        })
     }
 
     /// What its record has of the host's answer, as far as this dialect can say it.

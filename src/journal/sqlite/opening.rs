@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::Readable;
 use super::connection;
+use super::lately::lately;
 use super::names::{self, Names};
 use super::pen::ImageOf;
 use super::store::Store;
@@ -14,7 +15,7 @@ use crate::journal::codes::{Stage, outcome_of_number};
 use crate::journal::disk::Disk;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
-use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
+use crate::journal::{JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
 use crate::mux::{self, FinalState, Record};
 use crate::rules::KeptAnswer;
 use crate::time::Now;
@@ -30,6 +31,7 @@ pub(super) struct Opened {
     /// How many of them cannot be read.
     pub(super) unreadable: usize,
     pub(super) remembered: Vec<RememberedRow>,
+    pub(super) lately: Vec<LatelyRow>,
     pub(super) names: Names,
 }
 
@@ -49,6 +51,7 @@ pub(super) fn open(
     let mut rows = open_rows(&conn, &options, &keys)?;
     let refused = |error| connection::refusal(&options.file, &error);
     let remembered = remembered(&conn, &options, now).map_err(refused)?;
+    let lately = lately(&conn, &options, &keys, now).map_err(refused)?;
     let unreadable: Vec<i64> = rows.iter().filter(|row| !readable(row)).map(|row| row.row).collect();
     let fresh = fresh_secret()
         .map_err(|error| JournalError::Failed { path: options.file.clone(), what: error.to_string() })?;
@@ -62,7 +65,7 @@ pub(super) fn open(
     {
         row.stage = mux::Stage::Listed;
     }
-    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered, names })
+    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered, lately, names })
 }
 
 fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), JournalError> {

@@ -130,7 +130,7 @@ impl World {
     /// that leaves had its sale reversed at once, nobody could tell that sale's answer from the other one's.)
     fn has_twins(&self) -> bool {
         let settings = &self.settings;
-        !settings.lock_terminal && !settings.reverse_on_disconnect
+        !settings.lock_terminal && !settings.reverse_on_disconnect && !settings.no_auto_reversal
     }
 
     fn draft(&mut self, mti: &str, tid: u64, stan: u64) -> (Draft, Amount) {

@@ -121,12 +121,13 @@ impl World {
         let (mut due, later): (Vec<_>, Vec<_>) = self.host.outbox.drain(..).partition(|(at, ..)| *at <= now);
         self.host.outbox = later;
         due.sort_by_key(|(at, ..)| *at);
-        for (_, connection, _, bytes) in due {
+        for (_, connection, amount, bytes) in due {
             // The link may go in the middle of a batch of answers.
             if self.faults && self.chance.permille(10) {
                 self.flap();
             }
-            let there = self.link_up && (connection == self.connection || self.host.answers_later);
+            let later = self.host.answers_later && !(self.host.terse && self.host.twins.contains(&amount));
+            let there = self.link_up && (connection == self.connection || later);
             if there || connection == NEVER_LOST {
                 self.hand_over(bytes);
             }
@@ -232,7 +233,8 @@ impl World {
         let bytes = self.answer_to(message, code);
         let copies = if self.faults && !is_twin && self.chance.permille(60) { 2 } else { 1 };
         for _ in 0..copies {
-            let late = if self.faults && self.chance.permille(120) { 30_000 } else { 500 };
+            let is_late = self.faults && self.chance.permille(120) && !(is_twin && self.host.terse);
+            let late = if is_late { 30_000 } else { 500 };
             let at = self.now.uptime + Duration::from_millis(self.chance.below(late));
             self.host.outbox.push((at, connection, amount_of(message), bytes.clone()));
         }

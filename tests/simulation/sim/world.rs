@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Message, field};
-use socketqueue::mux::{Action, Event, JournalOp, Mux, OnRestart, Order, Settings, TxId, What};
+use socketqueue::mux::{
+    Action, Event, JournalOp, Mux, OnRestart, OnUndelivered, Order, Settings, TxId, What,
+};
 use socketqueue::rules::{AdviceReply, KeyFields};
 use socketqueue::time::Now;
 
@@ -361,6 +363,7 @@ fn settings(chance: &mut Chance, dialect: &Dialect, mutant: Mutant) -> Settings 
         records_max: few(chance, 3, defaults.records_max),
         idempotency_ttl: seconds(chance.one_of(&[30, 86_400])),
         saf_max: few(chance, 2, defaults.saf_max),
+        on_undelivered: if chance.permille(100) { OnUndelivered::List } else { OnUndelivered::Reverse },
         on_restart: if chance.permille(150) { OnRestart::List } else { OnRestart::Reverse },
         advice_reply: AdviceReply::of(dialect).filter(|_| chance.permille(200)).map(Arc::new),
         #[cfg(feature = "mutants")]
