@@ -83,6 +83,7 @@ pub fn command() -> Command {
                 .subcommand_required(true)
                 .arg_required_else_help(true),
         )
+        .subcommand(super::reconcile::ReconcileArgs::augment_args(Command::new("reconcile")))
         .subcommand(
             super::bench::BenchArgs::augment_args(Command::new("bench")).after_help(super::bench::EXAMPLES),
         )

@@ -9,6 +9,7 @@ mod check;
 pub mod dialect;
 pub mod help;
 mod journal;
+mod reconcile;
 mod run;
 pub mod sample;
 
@@ -62,6 +63,7 @@ fn dispatch(args: &[String]) -> ExitCode {
             help::show(&args.iter().filter(|word| *word != "help").cloned().collect::<Vec<_>>())
         }
         "journal" => with_args(name, rest, journal::run),
+        "reconcile" => with_args(name, rest, reconcile::run),
         "bench" => with_args(name, rest, |args| finish(bench::run(args))),
         "apikey" if asks_for_help(rest) => help::show(&args[..1]),
         "apikey" => apikey::run(rest),

@@ -58,11 +58,31 @@ pub(super) fn open(
     info!(log, "journal open"; "path" => %journal.path().display(), "open_rows" => rows.len());
     let now = clock();
     let restart = Restart { identity, dialect: &config.dialect, settings: &upstream.mux, now, log };
-    let open = rows.into_iter().filter_map(|row| restart.recovered(row)).collect();
+    let (mut open, mut remembered) = (Vec::new(), Vec::new());
     let ended = journal.take_remembered();
     let answers = ended.iter().filter_map(|row| restart.answer(row)).collect();
-    let remembered = ended.iter().map(|row| restart.remembered(row)).collect();
+    remembered.extend(ended.iter().map(|row| restart.remembered(row)));
+    for row in rows {
+        let asked_for = set_aside(&row);
+        match restart.recovered(row) {
+            Some(recovered) => open.push(recovered),
+            None => remembered.extend(asked_for),
+        }
+    }
     Ok(Opened { journal, found: Found { open, remembered, answers } })
+}
+
+/// What those who ask are told of an open row that cannot be read: it waits for a person. Its key is not forgotten, or it
+/// would be sent a second time.
+fn set_aside(row: &OpenRow) -> Option<Remembered> {
+    row.record.map(|record| Remembered {
+        was: TxId::from_bits(row.was),
+        record: Some(record),
+        state: mux::State::Listed,
+        attempts: row.attempts,
+        ended_ago: Duration::ZERO,
+        lately: None,
+    })
 }
 
 /// Which host rows belong to.
@@ -118,7 +138,8 @@ impl Restart<'_> {
     fn remembered(&self, row: &RememberedRow) -> Remembered {
         Remembered {
             was: TxId::from_bits(row.was),
-            record: row.record,
+            record: Some(row.record),
+            lately: None,
             state: row.outcome.into(),
             attempts: row.attempts,
             ended_ago: self.since(row.ended_wall_ms),

@@ -2,11 +2,15 @@
 //! with files that nobody has open.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "../journal/desk.rs"]
+#[allow(dead_code)]
+mod desk;
 #[path = "../support/process.rs"]
 mod process;
 
 mod orders;
 mod reading;
+mod reconciling;
 mod rekeying;
 mod usage;
 mod v1;

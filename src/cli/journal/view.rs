@@ -15,6 +15,7 @@ use crate::journal::desk::{self, Entry, Filter, Findings, Reader, Which};
 use crate::journal::seal::Keyring;
 use crate::mux::{FinalState, TxId};
 use crate::output;
+use crate::reconcile::money::Currency;
 use crate::upstream::words;
 
 /// Rows of a list, unless more are asked for.
@@ -177,7 +178,7 @@ fn table(rows: &[Entry], found: &Found) -> String {
             text(&entry.tid),
             text(&entry.stan),
             text(&entry.rrn),
-            format!("{} {}", text(&entry.amount), text(&entry.currency)).trim().to_owned(),
+            amount(entry),
             text(&entry.response_code),
             state,
             entry.attempts.to_string(),
@@ -189,6 +190,15 @@ fn table(rows: &[Entry], found: &Found) -> String {
         count => format!("{count} rows"),
     };
     format!("{table}\n{count}\n")
+}
+
+/// With the decimals of its currency, and its number.
+fn amount(entry: &Entry) -> String {
+    let currency = entry.currency.as_deref().and_then(Currency::parse);
+    match (entry.amount.as_deref().and_then(|amount| amount.parse().ok()), currency) {
+        (Some(minor), Some(currency)) => format!("{} {currency}", currency.shown(minor)),
+        _ => entry.amount.as_deref().map(shown::guarded).unwrap_or_default(),
+    }
 }
 
 fn new_table(head: &[&str]) -> Table {
