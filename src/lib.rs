@@ -20,6 +20,7 @@ pub mod mux;
 pub mod net;
 pub mod output;
 pub mod pidfile;
+pub mod reconcile;
 pub mod rules;
 pub mod server;
 pub mod testclients;

@@ -97,7 +97,19 @@ impl Civil {
             minute: pair(8),
             second: pair(10),
         };
-        (Civil::from_seconds(civil.to_seconds()) == civil).then_some(civil)
+        let is_time = civil.hour < 24 && civil.minute < 60 && civil.second < 60;
+        (is_time && (1..=civil.days_of_month()).contains(&civil.day)).then_some(civil)
+    }
+
+    /// How many days its month has; none, where there is no such month.
+    fn days_of_month(self) -> u8 {
+        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        match self.month {
+            4 | 6 | 9 | 11 => 30,
+            2 => 28 + u8::from(is_leap),
+            1..=12 => 31,
+            _ => 0,
+        }
     }
 
     /// DE 7, transmission date and time: `MMDDhhmmss`.
@@ -171,6 +183,18 @@ mod tests {
             assert!(civil > last);
             assert_eq!(civil.to_seconds(), day * 86_400);
             last = civil;
+        }
+    }
+
+    #[test]
+    fn a_de_12_is_a_moment_if_its_day_survives_the_round_trip() {
+        for year in 0..100 {
+            for (month, day) in (0..14).flat_map(|month| (0..33).map(move |day| (month, day))) {
+                let text = format!("{year:02}{month:02}{day:02}235959");
+                let said = Civil { year: 2000 + year, month, day, hour: 23, minute: 59, second: 59 };
+                let is_moment = Civil::from_seconds(said.to_seconds()) == said;
+                assert_eq!(Civil::parse_yymmddhhmmss(text.as_bytes()), is_moment.then_some(said), "{text}");
+            }
         }
     }
 

@@ -27,10 +27,13 @@ impl Framing {
             self.layout.fill(number, payload, envelope, head);
         }
         out.extend_from_slice(payload);
-        out.extend_from_slice(match &self.layout.end {
+        let after: &[u8] = match &self.layout.end {
             End::Until(bytes) => bytes,
             End::Length(_) | End::Message => &self.layout.trailer,
-        });
+        };
+        if !after.is_empty() {
+            out.extend_from_slice(after);
+        }
         Ok(())
     }
 }
@@ -64,8 +67,11 @@ impl Layout {
     }
 
     fn check_envelope(&self, envelope: &[u8]) -> Result<(), FrameError> {
+        if envelope.is_empty() {
+            return Ok(());
+        }
         let expected = self.envelope().map_or(0, |range| range.len());
-        if envelope.is_empty() || envelope.len() == expected {
+        if envelope.len() == expected {
             return Ok(());
         }
         Err(FrameError::ForeignEnvelope { expected, actual: envelope.len() })
@@ -77,7 +83,9 @@ impl Layout {
         for choice in self.choices.iter().rev().filter(|choice| payload.starts_with(&choice.when)) {
             put(head, choice.at, &choice.bytes);
         }
-        if let (false, Some(range)) = (envelope.is_empty(), self.envelope()) {
+        if !envelope.is_empty()
+            && let Some(range) = self.envelope()
+        {
             for echo in &self.echoes {
                 let at = echo.at - range.start;
                 if let Some(bytes) = envelope.get(at..at + echo.len) {

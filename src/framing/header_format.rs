@@ -91,7 +91,7 @@ impl<'a> Field<'a> {
             return Err(self.error(format!("{number} does not fit into {} bytes", self.len)));
         }
         let mut bytes = vec![if code == Code::Ascii { b'0' } else { 0 }; self.len];
-        let field = LengthField { code, width, at: 0, empty: 0, nothing: 0 };
+        let field = LengthField { code, width, at: 0, empty: 0, nothing: 0, highest: code.highest(width) };
         field.write(number, &mut bytes[self.len - width..]);
         Ok(bytes)
     }

@@ -40,6 +40,8 @@ pub(super) struct LengthField {
     pub(super) empty: i64,
     /// What it says when nothing at all follows it, where that is no valid length of a payload.
     pub(super) nothing: u64,
+    /// The highest number that it can say: [`Code::highest`].
+    pub(super) highest: u64,
 }
 
 /// The byte at this offset is no digit.
@@ -60,47 +62,46 @@ impl LengthField {
     pub(super) fn read(&self, frame: &[u8]) -> Result<Option<u64>, BadDigit> {
         let rest = frame.get(self.at..).unwrap_or_default();
         let field = rest.get(..self.width).unwrap_or(rest);
-        let mut number = 0_u64;
-        for (i, &byte) in field.iter().enumerate() {
-            let bad = BadDigit(self.at + i);
-            // No overflow: 8 bytes hold at most 16 decimal digits or 64 bits.
-            number = match self.code {
-                Code::Ascii if byte.is_ascii_digit() => number * 10 + u64::from(byte - b'0'),
-                Code::Hex => number << 4 | u64::from(hex_digit(byte).ok_or(bad)?),
-                Code::Bcd if byte >> 4 <= 9 && byte & 0xF <= 9 => {
-                    number * 100 + u64::from(byte >> 4) * 10 + u64::from(byte & 0xF)
-                }
-                Code::Big => number << 8 | u64::from(byte),
-                Code::Little => number | u64::from(byte) << (8 * i),
-                Code::Ascii | Code::Bcd => return Err(bad),
-            };
-        }
-        Ok((field.len() == self.width).then_some(number))
+        // No overflow: 8 bytes hold at most 16 decimal digits or 64 bits.
+        let number = match self.code {
+            Code::Ascii => self.fold(field, |number, byte| {
+                byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'))
+            }),
+            Code::Hex => self.fold(field, |number, byte| Some(number << 4 | u64::from(hex_digit(byte)?))),
+            Code::Bcd => self.fold(field, |number, byte| {
+                let (high, low) = (u64::from(byte >> 4), u64::from(byte & 0xF));
+                (high <= 9 && low <= 9).then_some(number * 100 + high * 10 + low)
+            }),
+            Code::Big => self.fold(field, |number, byte| Some(number << 8 | u64::from(byte))),
+            Code::Little => Ok(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))),
+        };
+        number.map(|number| (field.len() == self.width).then_some(number))
+    }
+
+    /// From the first byte to the last; `None` from `step`: the byte is none that may stand there.
+    #[inline]
+    fn fold(&self, field: &[u8], step: impl Fn(u64, u8) -> Option<u64>) -> Result<u64, BadDigit> {
+        field
+            .iter()
+            .enumerate()
+            .try_fold(0, |number, (at, byte)| step(number, *byte).ok_or(BadDigit(self.at + at)))
     }
 
     /// Writes `number`, which must be at most [`Code::highest`], into `field`, which has `width` bytes.
     pub(super) fn write(&self, mut number: u64, field: &mut [u8]) {
-        let mut put = |byte: &mut u8| match self.code {
-            Code::Ascii => {
-                *byte = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
-            Code::Hex => {
-                *byte = HEX_DIGITS[(number & 0xF) as usize];
-                number >>= 4;
-            }
-            Code::Bcd => {
-                *byte = (number / 10 % 10) as u8 * 16 + (number % 10) as u8;
-                number /= 100;
-            }
-            Code::Big | Code::Little => {
-                *byte = number as u8;
-                number >>= 8;
-            }
+        let mut digit = |base: u64| {
+            let digit = (number % base) as u8;
+            number /= base;
+            digit
         };
+        // The last first, save in little-endian.
+        let last_first = field.iter_mut().rev();
         match self.code {
-            Code::Little => field.iter_mut().for_each(&mut put),
-            _ => field.iter_mut().rev().for_each(&mut put),
+            Code::Ascii => last_first.for_each(|byte| *byte = b'0' + digit(10)),
+            Code::Hex => last_first.for_each(|byte| *byte = HEX_DIGITS[usize::from(digit(16))]),
+            Code::Bcd => last_first.for_each(|byte| *byte = digit(10) | digit(10) << 4),
+            Code::Big => last_first.for_each(|byte| *byte = digit(256)),
+            Code::Little => field.iter_mut().for_each(|byte| *byte = digit(256)),
         }
     }
 
@@ -116,12 +117,12 @@ impl LengthField {
     /// What the field has to say for a payload of `len` bytes; `None` when it cannot.
     pub(super) fn number_of(&self, len: usize) -> Option<u64> {
         let number = u64::try_from(len).ok()?.checked_add_signed(self.empty)?;
-        (number <= self.code.highest(self.width)).then_some(number)
+        (number <= self.highest).then_some(number)
     }
 
     /// The longest payload that the field can speak of.
     pub(super) fn payload_max(&self) -> u64 {
-        self.payload_of(self.code.highest(self.width)).unwrap_or(match self.empty {
+        self.payload_of(self.highest).unwrap_or(match self.empty {
             1.. => 0,
             _ => u64::MAX,
         })

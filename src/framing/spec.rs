@@ -247,7 +247,7 @@ impl LengthSpec {
         let (up_to_field, behind_field) = self.counted(before_len, after_len, trailer_len)?;
         let empty = (up_to_field + behind_field) as i64 + add;
         let nothing = u64::try_from(up_to_field as i64 + add).unwrap_or(0);
-        let field = LengthField { code, width, at: before_len, empty, nothing };
+        let field = LengthField { code, width, at: before_len, empty, nothing, highest: code.highest(width) };
         if field.payload_max() == 0 {
             return Err(FramingSpecError::new(format!(
                 "`length` says at most {} and {empty} for an empty payload: no payload fits",

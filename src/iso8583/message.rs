@@ -191,16 +191,25 @@ impl Message {
     }
 
     /// Whether field `n` is there.
+    #[inline]
     pub fn has(&self, n: FieldNumber) -> bool {
         self.bitmap.has(n)
     }
 
     /// The canonical value of field `n`. DE 0 gives the MTI's digits.
+    #[inline]
     pub fn value(&self, n: FieldNumber) -> Option<Cow<'_, [u8]>> {
-        if n == field::MTI {
-            return Some(Cow::Owned(self.mti.digits().to_vec()));
-        }
-        Some(value::decode(self.schema.plan(n), self.wire(n)?))
+        let Some(wire) = self.wire(n) else {
+            return (n == field::MTI).then(|| Cow::Owned(self.mti.digits().to_vec()));
+        };
+        Some(value::decode(self.schema.plan(n), wire))
+    }
+
+    /// Whether field `n` has the same value here and in `other`, or is missing in one of them.
+    pub fn agrees_with(&self, other: &Message, n: FieldNumber) -> bool {
+        let (Some(own), Some(others)) = (self.wire(n), other.wire(n)) else { return true };
+        // The same bytes under the same table are the same value; other bytes can still be (a filler, an EBCDIC blank).
+        (own == others && Arc::ptr_eq(&self.schema, &other.schema)) || self.value(n) == other.value(n)
     }
 
     /// The canonical value as text; binary fields as lower-case hex. Bytes outside ASCII are shown as `\xNN`.
@@ -213,12 +222,14 @@ impl Message {
     }
 
     /// Field `n` as it stands on the wire, length prefix included.
+    #[inline]
     pub fn wire(&self, n: FieldNumber) -> Option<&[u8]> {
         let (start, end) = self.span(n)?;
         self.raw.get(start..end)
     }
 
     /// Where field `n` begins, its length prefix included, and ends.
+    #[inline]
     pub(super) fn span(&self, n: FieldNumber) -> Option<(usize, usize)> {
         let span = self.spans.get(self.bitmap.rank(n)?)?;
         Some((usize::from(span.start), usize::from(span.end)))

@@ -10,15 +10,20 @@ use super::prefix;
 use super::schema::{Content, Counts, Encoding, Side};
 
 /// The canonical value of a field that stands on the wire as `wire`, its length prefix included.
+#[inline]
 pub(super) fn decode<'a>(plan: &Plan, wire: &'a [u8]) -> Cow<'a, [u8]> {
     let body = wire.get(usize::from(plan.prefix_len)..).unwrap_or_default();
     match plan.encoding {
         Encoding::Ascii | Encoding::Binary => Cow::Borrowed(body),
-        Encoding::Ebcdic => Cow::Owned(body.iter().map(|byte| ebcdic::decode(*byte)).collect()),
+        Encoding::Ebcdic => Cow::Owned(from_ebcdic(body)),
         Encoding::Bcd { pad, fill } => Cow::Owned(unpack(plan, wire, body, pad, fill)),
         Encoding::HexText => Cow::Owned(from_hex(plan, body)),
         Encoding::BigEndian => Cow::Owned(decimal(body)),
     }
+}
+
+fn from_ebcdic(body: &[u8]) -> Vec<u8> {
+    body.iter().map(|byte| ebcdic::decode(*byte)).collect()
 }
 
 /// Packed digits without their filler. Nibbles above 9 (tracks 2 and 3) are `:;<=>?`.

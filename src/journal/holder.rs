@@ -4,8 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::JournalError;
-use super::place::{Place, beside};
+use super::place::beside;
 
 /// A lock file that is longer says nothing.
 const LEN_MAX: u64 = 8192;
@@ -36,47 +35,39 @@ impl Holder {
         file.write_all(text.as_bytes())
     }
 
-    /// Who has the journal at `path`; `None`: nobody. What is not known of it stays open.
-    ///
-    /// # Errors
-    /// [`JournalError`], where the lock cannot be asked for.
-    pub fn of(path: &Path) -> Result<Option<Holder>, JournalError> {
-        match Place::take(path) {
-            Ok(_) => Ok(None),
-            Err(JournalError::Locked { .. }) => Ok(Some(Holder::read(path).unwrap_or_default())),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn read(path: &Path) -> io::Result<Holder> {
+    /// What the one who has the journal at `path`, or had it last, says of itself. What is not known stays open.
+    pub fn read(path: &Path) -> Holder {
         let mut text = String::new();
-        fs::File::open(beside(path, ".lock"))?.take(LEN_MAX).read_to_string(&mut text)?;
+        let read = fs::File::open(beside(path, ".lock"))
+            .and_then(|file| file.take(LEN_MAX).read_to_string(&mut text));
+        if read.is_err() {
+            return Holder::default();
+        }
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(Holder {
+        Holder {
             pid: value("pid").and_then(|pid| pid.parse().ok()),
             admin_socket: value("adminSocket").map(PathBuf::from),
-        })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::place::Place;
 
     #[test]
     fn who_has_a_journal_is_told_while_it_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.journal");
-        assert_eq!(Holder::of(&path).unwrap(), None);
+        assert_eq!(Holder::read(&path), Holder::default());
         let place = Place::take(&path).unwrap();
-        assert_eq!(Holder::of(&path).unwrap(), Some(Holder::default()));
         let holder = Holder { pid: Some(7), admin_socket: Some(folder.path().join("a b.sock")) };
         holder.sign(&path).unwrap();
-        assert_eq!(Holder::of(&path).unwrap(), Some(holder));
+        assert_eq!(Holder::read(&path), holder);
         drop(place);
-        assert_eq!(Holder::of(&path).unwrap(), None);
         // The next one does not speak with the words of the one before.
         let _place = Place::take(&path).unwrap();
-        assert_eq!(Holder::of(&path).unwrap(), Some(Holder::default()));
+        assert_eq!(Holder::read(&path), Holder::default());
     }
 }

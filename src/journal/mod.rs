@@ -119,3 +119,26 @@ pub struct RememberedRow {
     /// The dialect in which it was.
     pub dialect: String,
 }
+
+/// What ended less than `lateWindow` before this start.
+#[derive(Clone, Debug)]
+pub struct LatelyRow {
+    /// Its place in the journal, for ever.
+    pub row: i64,
+    /// The transaction id that it had, as a number.
+    pub was: u64,
+    /// The reduced message, unsealed; `None` where the key for it is missing.
+    pub image: Option<Bytes>,
+    /// How it ended.
+    pub outcome: FinalState,
+    /// How often its reversal or advice was sent.
+    pub attempts: u32,
+    /// The host's DE 37, if an answer told it.
+    pub rrn: Option<Bytes>,
+    /// DE 39 of the host's answer, if it had one.
+    pub response_code: Option<String>,
+    /// When it ended (wall, ms since 1970).
+    pub ended_wall_ms: i64,
+    /// Whose it is.
+    pub upstream: UpstreamIdentity,
+}

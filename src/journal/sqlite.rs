@@ -10,8 +10,11 @@
 
 mod batch;
 pub(super) mod connection;
+mod gather;
+mod lately;
 mod names;
 mod opening;
+mod pen;
 mod rows;
 mod store;
 mod sweep;
@@ -26,11 +29,11 @@ use std::time::{Duration, Instant};
 use slog::{Logger, error};
 
 pub use names::Names;
-pub use store::ImageOf;
+pub use pen::ImageOf;
 
 use super::disk::{Disk, Plain};
 use super::meters::{Figures, Meters};
-use super::{Journal, JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict};
+use super::{Journal, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict};
 use crate::mux::JournalOp;
 use crate::net::TimeSource;
 use batch::Entry;
@@ -70,6 +73,7 @@ pub struct Sqlite {
     clock: TimeSource,
     path: PathBuf,
     remembered: Vec<RememberedRow>,
+    lately: Vec<LatelyRow>,
     names: Names,
     thread: Option<JoinHandle<()>>,
     log: Logger,
@@ -159,8 +163,11 @@ impl Sqlite {
                 writer.run();
             })
             .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
-        let (remembered, names) = (opened.remembered, opened.names);
-        Ok((Sqlite { shared, clock, path, remembered, names, thread: Some(thread), log }, opened.rows))
+        let (remembered, lately, names) = (opened.remembered, opened.lately, opened.names);
+        Ok((
+            Sqlite { shared, clock, path, remembered, lately, names, thread: Some(thread), log },
+            opened.rows,
+        ))
     }
 
     /// Where it lies, absolutely.
@@ -171,6 +178,11 @@ impl Sqlite {
     /// What ended within `idempotencyTtl` before this start and is remembered for those who ask, oldest end first. Once.
     pub fn take_remembered(&mut self) -> Vec<RememberedRow> {
         std::mem::take(&mut self.remembered)
+    }
+
+    /// What ended within `lateWindow` before this start, oldest end first. Once.
+    pub fn take_lately(&mut self) -> Vec<LatelyRow> {
+        std::mem::take(&mut self.lately)
     }
 
     /// What outlives the process so that transactions can be asked for by name.

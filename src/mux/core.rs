@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
-use super::arena::{Arena, List};
+use super::arena::{Arena, Link, List};
 use super::event::{Event, TxId};
-use super::keys::{Keys, TombKind, Tombstone};
+use super::keys::{Counted, Keys, TombKind, Tombstone};
 use super::outcomes::Outcomes;
 use super::records::{Records, Status};
 use super::settings::Settings;
@@ -68,6 +68,10 @@ pub struct Mux {
     pub(super) timings: Timings,
     /// Open transactions that `maxQueue` counts: waiting, in flight, being delivered.
     pub(super) held: usize,
+    /// Parked and listed ones: they stay until a person has decided.
+    pub(super) waits_for_person: u64,
+    /// Owed ones that had no try in this process: a drain waits for it.
+    pub(super) untried: u64,
 }
 
 impl Mux {
@@ -101,6 +105,8 @@ impl Mux {
             outcomes: Outcomes::default(),
             timings: Timings::default(),
             held: 0,
+            waits_for_person: 0,
+            untried: 0,
             settings,
         }
     }
@@ -436,7 +442,8 @@ impl Mux {
         });
         if let Some(kind) = kind {
             let until = now.uptime + self.settings.late_window;
-            self.keys.bury(Tombstone { id, key, mti, secured, state, until, kind });
+            let (counted, order) = (Counted::As(state), Link::LOOSE);
+            self.keys.bury(Tombstone { id, key, mti, secured, counted, until, kind, order });
         }
         self.keys.leave(key, id);
         let Some(index) = index else { return };

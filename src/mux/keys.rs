@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::action::FinalState;
+use super::arena::{Arena, Link, Linked, List};
 use super::event::TxId;
 use super::transaction::Owed;
 use crate::dialect::RequestClass;
@@ -18,13 +19,28 @@ use crate::rules::{MatchKey, Request};
 /// A key's place in [`Keys`].
 pub(super) type KeyIndex = u32;
 
+/// A tombstone's name; nobody else ever gets it.
+pub(super) type TombId = TxId;
+
+/// List kind: the tombstones in the order in which they end.
+const ORDER: usize = 0;
+
 /// One key that is in use or was lately.
 pub(super) struct KeySlot {
     pub(super) key: MatchKey,
+    /// Of the key, so that it is hashed once.
+    hash: u64,
     /// Open transactions with this key, oldest first.
     pub(super) live: SmallVec<[TxId; 2]>,
-    /// Serial numbers of its tombstones, oldest first.
-    tombs: SmallVec<[u64; 1]>,
+    /// Its tombstones, oldest first.
+    tombs: SmallVec<[TombId; 1]>,
+}
+
+impl KeySlot {
+    /// Whether more than one transaction has the key, or had it lately.
+    pub(super) fn is_shared(&self) -> bool {
+        self.live.len() + self.tombs.len() > 1
+    }
 }
 
 /// What is remembered of an ended transaction for `lateWindow`.
@@ -34,10 +50,29 @@ pub(super) struct Tombstone {
     pub(super) mti: Mti,
     /// What it brought to the secured amount of the statistics and was not taken back.
     pub(super) secured: i64,
-    /// The state under which it was counted.
-    pub(super) state: FinalState,
+    /// Where it was counted.
+    pub(super) counted: Counted,
     pub(super) until: Duration,
     pub(super) kind: TombKind,
+    pub(super) order: Link,
+}
+
+impl Linked<ORDER> for Tombstone {
+    fn link(&mut self) -> &mut Link {
+        &mut self.order
+    }
+}
+
+/// Where an ended transaction was counted.
+#[derive(Clone, Copy)]
+pub(super) enum Counted {
+    /// Here, under this state.
+    As(FinalState),
+    /// By the process before, which left it in this row of the journal.
+    Before {
+        /// The row.
+        row: i64,
+    },
 }
 
 /// How it ended, and what a further answer can still mean.
@@ -54,6 +89,15 @@ pub(super) enum TombKind {
 }
 
 impl TombKind {
+    /// The request, where it is still wanted.
+    pub(super) fn request(&self) -> Option<&Request> {
+        match self {
+            TombKind::Settled(_) | TombKind::Unanswered => None,
+            TombKind::Unsettled(request, _) => Some(request),
+            TombKind::Reversed(ended) => Some(&ended.0),
+        }
+    }
+
     fn is_harmless(&self) -> bool {
         matches!(self, TombKind::Settled(_) | TombKind::Unanswered)
     }
@@ -69,68 +113,17 @@ pub(super) struct Keys {
     free: Vec<u32>,
     by_key: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
-    /// Tombstones by serial number; two rings so that each ends in order.
-    harmless: Ring,
-    mattering: Ring,
+    tombs: Arena<Tombstone>,
+    /// Two lists, so that each ends in order.
+    harmless: List<ORDER>,
+    mattering: List<ORDER>,
     tombs_max: usize,
-    next_serial: u64,
     /// Tombstones that may hold an answer, oldest first.
-    answers: VecDeque<u64>,
-}
-
-/// Tombstones in the order in which they end. Serial numbers of a ring ascend; a removed one leaves a hole until it is
-/// at the front.
-#[derive(Default)]
-struct Ring {
-    queue: VecDeque<(u64, Option<Tombstone>)>,
-    len: usize,
+    answers: VecDeque<TombId>,
 }
 
 /// How many answers are kept for clients' repeats.
 const ANSWERS_MAX: usize = 16_384;
-
-impl Ring {
-    fn position(&self, serial: u64) -> Option<usize> {
-        self.queue.binary_search_by_key(&serial, |(serial, _)| *serial).ok()
-    }
-
-    fn get(&self, serial: u64) -> Option<&Tombstone> {
-        self.queue[self.position(serial)?].1.as_ref()
-    }
-
-    fn get_mut(&mut self, serial: u64) -> Option<&mut Tombstone> {
-        let position = self.position(serial)?;
-        self.queue[position].1.as_mut()
-    }
-
-    fn take(&mut self, serial: u64) -> Option<Tombstone> {
-        let position = self.position(serial)?;
-        let tomb = self.queue[position].1.take()?;
-        self.len -= 1;
-        self.trim();
-        Some(tomb)
-    }
-
-    fn trim(&mut self) {
-        while let Some((_, None)) = self.queue.front() {
-            self.queue.pop_front();
-        }
-        // Holes behind a long-lived front are squeezed out when they are more than what stands between them.
-        if self.queue.len() > 2 * self.len + 64 {
-            self.queue.retain(|(_, tomb)| tomb.is_some());
-        }
-    }
-
-    fn push(&mut self, serial: u64, tomb: Tombstone) {
-        self.queue.push_back((serial, Some(tomb)));
-        self.len += 1;
-    }
-
-    fn front(&self) -> Option<(u64, Duration)> {
-        let (serial, tomb) = self.queue.front()?;
-        tomb.as_ref().map(|tomb| (*serial, tomb.until))
-    }
-}
 
 impl Keys {
     pub(super) fn new(tombs_max: usize) -> Keys {
@@ -139,26 +132,31 @@ impl Keys {
             free: Vec::new(),
             by_key: HashTable::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
-            harmless: Ring::default(),
-            mattering: Ring::default(),
+            tombs: Arena::new(),
+            harmless: List::new(),
+            mattering: List::new(),
             tombs_max,
-            next_serial: 0,
             answers: VecDeque::new(),
         }
     }
 
     pub(super) fn find(&self, key: &MatchKey) -> Option<KeyIndex> {
+        self.find_hashed(key, self.hasher.hash_one(key))
+    }
+
+    fn find_hashed(&self, key: &MatchKey, hash: u64) -> Option<KeyIndex> {
         let slots = &self.slots;
         let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|slot| slot.key == *key);
-        self.by_key.find(self.hasher.hash_one(key), is_it).copied()
+        self.by_key.find(hash, is_it).copied()
     }
 
     /// The slot of `key`, made if it was not known.
     pub(super) fn enter(&mut self, key: &MatchKey) -> KeyIndex {
-        if let Some(index) = self.find(key) {
+        let hash = self.hasher.hash_one(key);
+        if let Some(index) = self.find_hashed(key, hash) {
             return index;
         }
-        let slot = KeySlot { key: key.clone(), live: SmallVec::new(), tombs: SmallVec::new() };
+        let slot = KeySlot { key: key.clone(), hash, live: SmallVec::new(), tombs: SmallVec::new() };
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = Some(slot);
@@ -169,10 +167,9 @@ impl Keys {
                 (self.slots.len() - 1) as u32
             }
         };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.by_key.insert_unique(hasher.hash_one(key), index, |index| {
-            slots[*index as usize].as_ref().map_or(0, |slot| hasher.hash_one(&slot.key))
-        });
+        let slots = &self.slots;
+        let hash_of = |index: &u32| slots[*index as usize].as_ref().map_or(0, |slot| slot.hash);
+        self.by_key.insert_unique(hash, index, hash_of);
         index
     }
 
@@ -192,13 +189,12 @@ impl Keys {
         self.forget_if_unused(index);
     }
 
-    fn forget_if_unused(&mut self, index: KeyIndex) {
+    pub(super) fn forget_if_unused(&mut self, index: KeyIndex) {
         let Some(slot) = self.get(index) else { return };
         if !slot.live.is_empty() || !slot.tombs.is_empty() {
             return;
         }
-        let hash = self.hasher.hash_one(&slot.key);
-        if let Ok(entry) = self.by_key.find_entry(hash, |other| *other == index) {
+        if let Ok(entry) = self.by_key.find_entry(slot.hash, |other| *other == index) {
             entry.remove();
         }
         self.slots[index as usize] = None;
@@ -210,40 +206,47 @@ impl Keys {
         let index = tomb.key;
         // A settled predecessor with the same key tells nothing that this one does not.
         let older = self.get(index).and_then(|slot| slot.tombs.last().copied());
-        if let Some(older) = older.filter(|serial| self.harmless.get(*serial).is_some()) {
+        if let Some(older) =
+            older.filter(|id| self.tombs.get(*id).is_some_and(|tomb| tomb.kind.is_harmless()))
+        {
             let older = self.exhume(older);
             if tomb.mti.is_reversal() {
                 // It stands for the sale as well, which it may not have undone.
                 tomb.secured += older.map_or(0, |older| older.secured);
             }
         }
-        if self.count() >= self.tombs_max
-            && let Some((oldest, _)) = self.harmless.front()
+        if (self.count() >= self.tombs_max || self.tombs.room() == 0)
+            && let Some(oldest) = self.harmless.front(&self.tombs)
             && let Some(forgotten) = self.exhume(oldest)
         {
             self.forget_if_unused(forgotten.key);
         }
-        self.next_serial += 1;
-        let serial = self.next_serial;
+        if self.tombs.room() == 0 {
+            // Not while `tombs_max` and the open transactions together are less than an arena's four million places.
+            debug_assert!(false, "more tombstones than places");
+            return;
+        }
         let has_answer = matches!(tomb.kind, TombKind::Settled(Some(_)) | TombKind::Unsettled(_, Some(_)));
-        match tomb.kind.is_harmless() {
-            true => self.harmless.push(serial, tomb),
-            false => self.mattering.push(serial, tomb),
+        let is_harmless = tomb.kind.is_harmless();
+        let id = self.tombs.insert(|_| tomb);
+        match is_harmless {
+            true => self.harmless.push_back(&mut self.tombs, id),
+            false => self.mattering.push_back(&mut self.tombs, id),
         }
         if has_answer {
-            self.keep_answer(serial);
+            self.keep_answer(id);
         }
         if let Some(slot) = self.get_mut(index) {
-            slot.tombs.push(serial);
+            slot.tombs.push(id);
         }
     }
 
-    /// The oldest answer makes way for the one of `serial` when there are too many.
-    fn keep_answer(&mut self, serial: u64) {
-        self.answers.push_back(serial);
+    /// The oldest answer makes way for the one of `id` when there are too many.
+    fn keep_answer(&mut self, id: TombId) {
+        self.answers.push_back(id);
         if self.answers.len() > ANSWERS_MAX
             && let Some(oldest) = self.answers.pop_front()
-            && let Some(tomb) = self.harmless.get_mut(oldest).or_else(|| self.mattering.get_mut(oldest))
+            && let Some(tomb) = self.tombs.get_mut(oldest)
             && let TombKind::Settled(answer) | TombKind::Unsettled(_, answer) = &mut tomb.kind
         {
             *answer = None;
@@ -251,33 +254,31 @@ impl Keys {
     }
 
     /// Takes a tombstone out. Its key slot stays as long as the caller wants: see [`Keys::leave`].
-    pub(super) fn exhume(&mut self, serial: u64) -> Option<Tombstone> {
-        let tomb = self.harmless.take(serial).or_else(|| self.mattering.take(serial))?;
+    pub(super) fn exhume(&mut self, id: TombId) -> Option<Tombstone> {
+        match self.tombs.get(id)?.kind.is_harmless() {
+            true => self.harmless.remove(&mut self.tombs, id),
+            false => self.mattering.remove(&mut self.tombs, id),
+        }
+        let tomb = self.tombs.remove(id)?;
         if let Some(slot) = self.get_mut(tomb.key) {
-            slot.tombs.retain(|other| *other != serial);
+            slot.tombs.retain(|other| *other != id);
         }
         Some(tomb)
     }
 
-    /// The tombstones of a key, newest first, with their serial numbers.
-    pub(super) fn tombs(&self, index: KeyIndex) -> impl Iterator<Item = (u64, &Tombstone)> {
-        let serials = self.get(index).map_or(&[][..], |slot| &slot.tombs);
-        serials.iter().rev().filter_map(|serial| {
-            self.harmless.get(*serial).or_else(|| self.mattering.get(*serial)).map(|tomb| (*serial, tomb))
-        })
+    /// The tombstones of a key, newest first, with their names.
+    pub(super) fn tombs(&self, index: KeyIndex) -> impl Iterator<Item = (TombId, &Tombstone)> {
+        let ids = self.get(index).map_or(&[][..], |slot| &slot.tombs);
+        ids.iter().rev().filter_map(|id| self.tombs.get(*id).map(|tomb| (*id, tomb)))
     }
 
     /// Takes back what ended transactions of a key and of these kinds had brought to the secured amount; `None`: there is
     /// none of them.
     pub(super) fn take_secured(&mut self, index: KeyIndex, kinds: impl Fn(Mti) -> bool) -> Option<i64> {
-        let serials = self.get(index).map(|slot| slot.tombs.clone())?;
+        let ids = self.get(index).map(|slot| slot.tombs.clone())?;
         let mut found = None;
-        for serial in serials {
-            let tomb = match self.harmless.get_mut(serial) {
-                Some(tomb) => Some(tomb),
-                None => self.mattering.get_mut(serial),
-            };
-            if let Some(tomb) = tomb.filter(|tomb| kinds(tomb.mti)) {
+        for id in ids {
+            if let Some(tomb) = self.tombs.get_mut(id).filter(|tomb| kinds(tomb.mti)) {
                 *found.get_or_insert(0) += std::mem::take(&mut tomb.secured);
             }
         }
@@ -286,23 +287,25 @@ impl Keys {
 
     /// Forgets what ended transactions had brought to the secured amount.
     pub(super) fn forget_secured(&mut self) {
-        let rings = self.harmless.queue.iter_mut().chain(self.mattering.queue.iter_mut());
-        rings.filter_map(|(_, tomb)| tomb.as_mut()).for_each(|tomb| tomb.secured = 0);
+        self.tombs.iter_mut().for_each(|tomb| tomb.secured = 0);
     }
 
     /// When the next tombstone ends.
     pub(super) fn next_end(&self) -> Option<Duration> {
-        [self.harmless.front(), self.mattering.front()].into_iter().flatten().map(|(_, until)| until).min()
+        self.fronts().map(|(_, until)| until).min()
+    }
+
+    /// The next tombstone of each list to end, and when.
+    fn fronts(&self) -> impl Iterator<Item = (TombId, Duration)> {
+        let fronts = [self.harmless.front(&self.tombs), self.mattering.front(&self.tombs)];
+        fronts.into_iter().flatten().filter_map(|id| Some((id, self.tombs.get(id)?.until)))
     }
 
     /// Forgets up to `most` tombstones whose time is over. Whether more are left.
     pub(super) fn expire(&mut self, now: Duration, most: usize) -> bool {
         for _ in 0..most {
-            let fronts = [self.harmless.front(), self.mattering.front()];
-            let Some((serial, _)) = fronts.into_iter().flatten().find(|(_, until)| *until <= now) else {
-                return false;
-            };
-            if let Some(tomb) = self.exhume(serial) {
+            let Some((id, _)) = self.fronts().find(|(_, until)| *until <= now) else { return false };
+            if let Some(tomb) = self.exhume(id) {
                 self.forget_if_unused(tomb.key);
             }
         }
@@ -311,12 +314,17 @@ impl Keys {
 
     /// How many tombstones there are.
     pub(super) fn count(&self) -> usize {
-        self.harmless.len + self.mattering.len
+        self.harmless.len() + self.mattering.len()
+    }
+
+    /// How many of them must not be forgotten: each can come back as an open transaction.
+    pub(super) fn mattering(&self) -> usize {
+        self.mattering.len()
     }
 
     /// Whether every tombstone there is room for is one that must not be forgotten.
     pub(super) fn is_full(&self) -> bool {
-        self.mattering.len >= self.tombs_max
+        self.mattering.len() >= self.tombs_max
     }
 }
 
@@ -330,8 +338,9 @@ mod tests {
         for n in 0..100u64 {
             let key = keys.enter(&MatchKey(n.to_be_bytes().as_slice().into()));
             let (id, until) = (TxId(n), Duration::from_secs(600));
-            let (state, kind) = (FinalState::Delivered, TombKind::Settled(None));
-            keys.bury(Tombstone { id, key, mti: Mti::new(0x0200), state, until, kind, secured: 0 });
+            let (counted, kind) = (Counted::As(FinalState::Delivered), TombKind::Settled(None));
+            let (mti, order) = (Mti::new(0x0200), Link::LOOSE);
+            keys.bury(Tombstone { id, key, mti, counted, until, kind, secured: 0, order });
             keys.leave(key, id);
         }
         assert_eq!(keys.count(), 2);

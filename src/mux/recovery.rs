@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Objection};
+use super::arena::Link;
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
+use super::keys::{Counted, TombKind, Tombstone};
+use super::mutant::Mutant;
 use super::records::{Record, State, Status};
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::RequestClass;
@@ -41,19 +44,35 @@ pub struct Recovered {
     pub superseded: bool,
 }
 
-/// One that has ended and is remembered for those who ask: by its idempotency key and the id that it had.
+/// One that has ended and is remembered: for those who ask, by its idempotency key and the id that it had; and, for
+/// `lateWindow`, for what the host may still say of it.
 #[derive(Debug)]
 pub struct Remembered {
     /// The id that the transaction had.
     pub was: TxId,
-    /// Its idempotency key and body.
-    pub record: Record,
+    /// Its idempotency key and body, if somebody may ask.
+    pub record: Option<Record>,
     /// How it ended. The host's answer itself is not kept: it may hold card data.
     pub state: State,
     /// How often its reversal or advice was sent.
     pub attempts: u32,
     /// Since its end. They are to be fed oldest first.
     pub ended_ago: Duration,
+    /// What is left of it while an answer may still come; `None` when that time is over.
+    pub lately: Option<Box<Lately>>,
+}
+
+/// What is left of one that ended less than `lateWindow` ago.
+#[derive(Debug)]
+pub struct Lately {
+    /// Its row, under which it goes on if it is opened again.
+    pub row: i64,
+    /// The request, restored from its image.
+    pub request: Request,
+    /// What the host had answered to it, if it had.
+    pub class: Option<RequestClass>,
+    /// The RRN that the host told.
+    pub rrn: Option<Bytes>,
 }
 
 /// How far a transaction had come by what the journal says.
@@ -145,8 +164,11 @@ enum Fate {
 
 impl Mux {
     pub(super) fn recover(&mut self, now: Now, recovered: Recovered) {
+        if self.mutant(Mutant::RestartForgets) {
+            return;
+        }
         let row = recovered.row;
-        if !self.transactions.has_room() {
+        if !self.has_room() {
             // It stays in the journal, for a start with more room.
             return self.fact(Fact::NotRecovered { row });
         }
@@ -259,8 +281,9 @@ impl Mux {
     /// It is kept and shown, and nothing is sent. Its key is free.
     fn hold_back(&mut self, now: Now, id: TxId, owed: Owed, state: FinalState) {
         if let Some(transaction) = self.transactions.get_mut(id) {
-            transaction.phase = Phase::Owed(Box::new(owed));
+            transaction.phase = Phase::Owed(Box::new(Owed { tried: true, ..owed }));
         }
+        self.waits_for_person += 1;
         self.tally.open -= 1;
         self.tally.ended[state as usize] += 1;
         self.tell_end(now, id, state);
@@ -269,10 +292,54 @@ impl Mux {
 
     /// One that ended in the process before, for those who ask.
     pub(super) fn remember(&mut self, now: Now, remembered: Remembered) {
-        let Remembered { was, record, state, attempts, ended_ago } = remembered;
+        let Remembered { was, record, state, attempts, ended_ago, lately } = remembered;
         self.transactions.number_after(was);
-        let status = Status { state, failure: None, answer: None, attempts, late: false };
-        self.records.remember(now.uptime, was, record, status, ended_ago);
+        if let Some(lately) = lately.filter(|_| !self.mutant(Mutant::TombstonesForgotten)) {
+            self.entomb(now, was, state, attempts, ended_ago, *lately);
+        }
+        if let Some(record) = record {
+            let status = Status { state, failure: None, answer: None, attempts, late: false };
+            self.records.remember(now.uptime, was, record, status, ended_ago);
+        }
+    }
+
+    /// Leaves the tombstone that the process before had.
+    fn entomb(
+        &mut self,
+        now: Now,
+        id: TxId,
+        state: State,
+        attempts: u32,
+        ended_ago: Duration,
+        lately: Lately,
+    ) {
+        let left = self.settings.late_window.saturating_sub(ended_ago);
+        let Lately { row, request, class, rrn } = lately;
+        let is_reversible = request.make_good() == MakeGood::Reverse;
+        let mti = request.mti();
+        let index = self.keys.enter(request.key());
+        let kind = match state {
+            State::Reversed if is_reversible => {
+                let mut owed = Owed::new(self.owing(&request), attempts, Duration::ZERO);
+                owed.rrn = rrn;
+                TombKind::Reversed(Box::new((request, owed)))
+            }
+            State::DeclinedUndelivered | State::Delivered
+                if is_reversible && class != Some(RequestClass::Approved) =>
+            {
+                TombKind::Unsettled(Box::new(request), None)
+            }
+            State::Delivered | State::AdviceAccepted => TombKind::Settled(None),
+            State::Unanswered => TombKind::Unanswered,
+            // What is open comes back as such; what was never sent has no answer.
+            _ => return self.keys.forget_if_unused(index),
+        };
+        if left.is_zero() {
+            return self.keys.forget_if_unused(index);
+        }
+        let (key, until) = (index, now.uptime + left);
+        let (counted, order) = (Counted::Before { row }, Link::LOOSE);
+        self.keys.bury(Tombstone { id, key, mti, secured: 0, counted, until, kind, order });
     }
 
     /// The answer of one that was [remembered](super::Event::Remember): as much of it as was kept.
@@ -332,8 +399,9 @@ impl Mux {
         owed.state = OwedState::Waiting;
         owed.given_up = owed.attempts;
         owed.hold_left = self.settings.reversal_hold;
-        (owed.superseded, owed.is_foreign) = (false, false);
+        (owed.superseded, owed.is_foreign, owed.tried) = (false, false, false);
         self.uncount_end(state);
+        self.waits_for_person -= 1;
         self.records.reopened(id, id);
         self.journal(|| JournalOp::Retried { id, reason });
         self.fact(Fact::Retried { id, key });
@@ -352,6 +420,7 @@ impl Mux {
         {
             self.fact(Fact::Resolved { id, key });
         }
+        self.waits_for_person -= 1;
         // It was counted when it was parked or listed.
         self.bury(now, id, state, Some(TombKindOf::Unanswered));
         Ok(())

@@ -49,8 +49,12 @@ pub struct Settings {
     pub records_max: usize,
     /// `idempotencyTtl`: how long an ended one is remembered.
     pub idempotency_ttl: Duration,
-    /// Most open reversals and advices.
+    /// Most reversals and advices that are not done: open, parked or listed. At it new requests that would have to be
+    /// made good are refused.
     pub saf_max: usize,
+    /// A deliberate defect, for the proof.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<super::Mutant>,
     /// `onRestart`: what becomes of an approval of which nobody knows whether the client had it.
     pub on_restart: OnRestart,
     /// `onUndelivered`: what becomes of an approval whose client turns out not to have it after it was delivered.
@@ -85,6 +89,8 @@ impl Default for Settings {
             records_max: 100_000,
             idempotency_ttl: seconds(86_400),
             saf_max: 100_000,
+            #[cfg(feature = "mutants")]
+            mutant: None,
             on_restart: OnRestart::Reverse,
             on_undelivered: OnUndelivered::Reverse,
             reversal_max_age: seconds(86_400),

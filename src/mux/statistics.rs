@@ -23,6 +23,8 @@ const PACKET_KINDS_MAX: usize = 64;
 const FAULT_CODES_MAX: usize = 1000;
 /// DE 39 has two characters (1987) or three digits (1993).
 const CODE_LEN_MAX: usize = 3;
+/// So many digits fit into an `i64`; DE 4 has twelve.
+const AMOUNT_DIGITS_MAX: usize = 18;
 /// DE 3 of a refund begins with these (ISO 8583, transaction type 20: returns).
 const REFUND: &[u8] = b"20";
 
@@ -166,9 +168,12 @@ fn is_refund(message: &Message) -> bool {
 /// DE 4: at most twelve digits in every dialect. `None` when it is not there or no number.
 fn amount(message: &Message) -> Option<i64> {
     let digits = message.value(field::AMOUNT)?;
-    digits.iter().try_fold(0i64, |amount, digit| {
-        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
-        amount.checked_mul(10)?.checked_add(digit)
+    if digits.len() > AMOUNT_DIGITS_MAX {
+        return None;
+    }
+    digits.iter().try_fold(0, |amount, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit <= 9).then_some(amount * 10 + i64::from(digit))
     })
 }
 

@@ -140,6 +140,8 @@ pub(super) struct Owed {
     pub(super) is_foreign: bool,
     /// Whether the one more repeat after a late approval was given already.
     pub(super) reopened: bool,
+    /// Whether a sending of it has been answered, or had its time, in this process.
+    pub(super) tried: bool,
     /// An entry in the agenda that stands for it, so that it can be taken out.
     pub(super) due: Option<Duration>,
 }
@@ -354,6 +356,7 @@ impl Owed {
             superseded: false,
             is_foreign: false,
             reopened: false,
+            tried: false,
             due: None,
         }
     }

@@ -61,10 +61,7 @@ impl Answer {
     /// Whether the elements of `echoed` agree with the request's, where both have them; and the terminal (DE 41), which
     /// the key need not have.
     pub fn agrees_with(&self, request: &Message, echoed: &[FieldNumber]) -> bool {
-        let agree = |n: FieldNumber| match (self.message.value(n), request.value(n)) {
-            (Some(answered), Some(asked)) => answered == asked,
-            _ => true,
-        };
+        let agree = |n: FieldNumber| self.message.agrees_with(request, n);
         agree(field::TID) && echoed.iter().all(|n| agree(*n))
     }
 

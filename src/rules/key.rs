@@ -8,14 +8,14 @@ use smallvec::SmallVec;
 use crate::iso8583::{FieldNumber, Message, Schema, field};
 
 /// A terminal id (DE 41).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tid(pub(crate) SmallVec<[u8; 16]>);
 
 /// The values of the key fields of one message, in the order configured; equal for a request and its response.
 ///
 /// Values stand one after the other, each closed with `|`; `|` and `\` inside a value have a `\` before them. So no
 /// two lists of values give the same key.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MatchKey(pub(crate) SmallVec<[u8; 32]>);
 
 /// The fields by which a response finds its request (`queueMessageKeyFields`, default 11,41).
@@ -31,6 +31,13 @@ impl Tid {
     /// The characters as they are.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Clone for Tid {
+    /// As that of [`MatchKey`].
+    fn clone(&self) -> Tid {
+        Tid(SmallVec::from_slice(&self.0))
     }
 }
 
@@ -79,6 +86,13 @@ impl MatchKey {
             self.0.extend_from_slice(value);
         }
         self.0.push(b'|');
+    }
+}
+
+impl Clone for MatchKey {
+    /// A copy of the bytes at once; what is derived copies them one by one.
+    fn clone(&self) -> MatchKey {
+        MatchKey(SmallVec::from_slice(&self.0))
     }
 }
 

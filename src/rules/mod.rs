@@ -100,23 +100,18 @@ impl Request {
     pub fn as_repeat(&self) -> Bytes {
         with_mti(&self.message, self.mti().repeat())
     }
-    /// Whether this repeats `other`: the elements that identify a transaction beside its key (`echoed`) and the amount
-    /// agree, where both have them. A terminal may use a STAN again.
+    /// Whether this repeats `other`: the elements that identify a transaction beside its key (`echoed`), the terminal and
+    /// the amount agree, where both have them. A terminal may use a STAN again.
     pub fn is_same_as(&self, other: &Request, echoed: &[FieldNumber]) -> bool {
-        let agree = |n: FieldNumber| match (self.message.value(n), other.message.value(n)) {
-            (Some(own), Some(others)) => own == others,
-            _ => true,
-        };
-        agree(field::AMOUNT) && echoed.iter().all(|n| agree(*n))
+        let agree = |n: FieldNumber| self.message.agrees_with(&other.message, n);
+        agree(field::AMOUNT) && agree(field::TID) && echoed.iter().all(|n| agree(*n))
     }
 
-    /// Whether `answer`, a host's message as it came, answers this or what this repeats: the echoed elements agree.
+    /// Whether `answer`, a host's message as it came, answers this or what this repeats: the echoed elements agree, and
+    /// the terminal.
     pub fn is_answered_in(&self, answer: &Bytes, echoed: &[FieldNumber]) -> bool {
         let Ok(answer) = Message::parse_lenient(self.message.schema(), answer.clone()) else { return false };
-        echoed.iter().all(|n| match (self.message.value(*n), answer.message.value(*n)) {
-            (Some(asked), Some(answered)) => asked == answered,
-            _ => true,
-        })
+        echoed.iter().chain(&[field::TID]).all(|n| self.message.agrees_with(&answer.message, *n))
     }
 
     /// The original's key that a client's own reversal or repeat points at: by DE 90/56 if it has one, else its own key.

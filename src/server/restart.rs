@@ -8,8 +8,8 @@ use slog::{Logger, error, info, warn};
 use crate::config::Config;
 use crate::dialect::{Dialect, RequestClass};
 use crate::journal::sqlite::{Sqlite, Surroundings};
-use crate::journal::{Holder, JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity};
-use crate::mux::{self, Recovered, Remembered, TxId, Withheld};
+use crate::journal::{Holder, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity};
+use crate::mux::{self, Lately, Recovered, Remembered, TxId, Withheld};
 use crate::net::TimeSource;
 use crate::rules::{self, Restored};
 use crate::time::Now;
@@ -26,7 +26,7 @@ pub(super) struct Opened {
 pub(super) struct Found {
     /// Open rows, oldest first.
     pub(super) open: Vec<Recovered>,
-    /// What those who ask may ask for, oldest end first.
+    /// What those who ask may ask for, and then what the host may still say something of; each oldest end first.
     pub(super) remembered: Vec<Remembered>,
     /// What is left of their answers.
     pub(super) answers: Vec<(TxId, Bytes, RequestClass)>,
@@ -58,11 +58,33 @@ pub(super) fn open(
     info!(log, "journal open"; "path" => %journal.path().display(), "open_rows" => rows.len());
     let now = clock();
     let restart = Restart { identity, dialect: &config.dialect, settings: &upstream.mux, now, log };
-    let open = rows.into_iter().filter_map(|row| restart.recovered(row)).collect();
+    let (mut open, mut remembered) = (Vec::new(), Vec::new());
     let ended = journal.take_remembered();
     let answers = ended.iter().filter_map(|row| restart.answer(row)).collect();
-    let remembered = ended.iter().map(|row| restart.remembered(row)).collect();
+    remembered.extend(ended.iter().map(|row| restart.remembered(row)));
+    for row in rows {
+        let asked_for = set_aside(&row);
+        match restart.recovered(row) {
+            Some(recovered) => open.push(recovered),
+            None => remembered.extend(asked_for),
+        }
+    }
+    let lately = journal.take_lately();
+    remembered.extend(lately.into_iter().filter_map(|row| restart.lately(row)));
     Ok(Opened { journal, found: Found { open, remembered, answers } })
+}
+
+/// What those who ask are told of an open row that cannot be read: it waits for a person. Its key is not forgotten, or it
+/// would be sent a second time.
+fn set_aside(row: &OpenRow) -> Option<Remembered> {
+    row.record.map(|record| Remembered {
+        was: TxId::from_bits(row.was),
+        record: Some(record),
+        state: mux::State::Listed,
+        attempts: row.attempts,
+        ended_ago: Duration::ZERO,
+        lately: None,
+    })
 }
 
 /// Which host rows belong to.
@@ -118,11 +140,36 @@ impl Restart<'_> {
     fn remembered(&self, row: &RememberedRow) -> Remembered {
         Remembered {
             was: TxId::from_bits(row.was),
-            record: row.record,
+            record: Some(row.record),
+            lately: None,
             state: row.outcome.into(),
             attempts: row.attempts,
             ended_ago: self.since(row.ended_wall_ms),
         }
+    }
+
+    /// What ended so lately that an answer to it may still come. `None`: nothing could be sent for it any more, or it was
+    /// for another host.
+    fn lately(&self, row: LatelyRow) -> Option<Remembered> {
+        if row.upstream != self.identity {
+            return None;
+        }
+        let request =
+            row.image.and_then(|image| Restored::read(self.dialect, &self.settings.key_fields, image));
+        let Some(request) = request else {
+            warn!(self.log, "an answer that still comes to an ended transaction will not be known: its message cannot be read";
+                "row" => row.row);
+            return None;
+        };
+        let class = row.response_code.map(|code| self.dialect.codes.of_request(Some(code.as_bytes())));
+        Some(Remembered {
+            was: TxId::from_bits(row.was),
+            record: None,
+            state: row.outcome.into(),
+            attempts: row.attempts,
+            ended_ago: self.since(row.ended_wall_ms),
+            lately: Some(Box::new(Lately { row: row.row, request, class, rrn: row.rrn })),
+        })
     }
 
     /// What its record has of the host's answer, as far as this dialect can say it.

@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::channel::mpsc as mailbox;
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 
 use super::counts::Counts;
+use super::mailbox::{Mailbox, Notices};
 use super::report::LinkTally;
 use crate::iso8583::Mti;
 use crate::mux::{
@@ -182,7 +181,7 @@ impl Shared {
 pub(super) struct Seat {
     /// Index and generation, written and read by the driver alone.
     place: AtomicU64,
-    notices: mailbox::UnboundedSender<Notice>,
+    mailbox: Mailbox,
     who: Option<Who>,
 }
 
@@ -202,7 +201,7 @@ impl Seat {
 
     /// Tells the session. One that is gone has said or will say so by [`Command::Closed`]; nobody misses the notice.
     pub(super) fn tell(&self, notice: Notice) {
-        let _ = self.notices.unbounded_send(notice);
+        self.mailbox.put(notice);
     }
 }
 
@@ -232,9 +231,8 @@ impl Handle {
     }
 
     fn seat(&self, who: Option<Who>) -> Session {
-        let (sender, notices) = mailbox::unbounded();
-        let seat = Arc::new(Seat { place: AtomicU64::new(u64::MAX), notices: sender, who });
-        let session = Session { handle: self.clone(), seat, notices };
+        let seat = Arc::new(Seat { place: AtomicU64::new(u64::MAX), mailbox: Mailbox::default(), who });
+        let session = Session { handle: self.clone(), seat };
         session.send(Command::Open(session.seat.clone()));
         session
     }
@@ -300,7 +298,6 @@ impl Handle {
 pub struct Session {
     handle: Handle,
     seat: Arc<Seat>,
-    notices: mailbox::UnboundedReceiver<Notice>,
 }
 
 impl Session {
@@ -381,10 +378,9 @@ impl Session {
         self.handle.shared.policy.reverse_on_disconnect
     }
 
-    /// The next notice.
-    pub fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Notice> {
-        // The session's own seat holds a sender: the channel never ends while the session lives.
-        self.notices.poll_next_unpin(cx).map(|notice| notice.unwrap_or(Notice::Gone))
+    /// The notices that wait, in order. While there are none, the task is woken when one comes.
+    pub fn poll_notices(&mut self, cx: &mut Context<'_>) -> Poll<Notices> {
+        self.seat.mailbox.poll_take(cx)
     }
 
     /// Its place in the driver's table.

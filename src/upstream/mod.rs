@@ -6,6 +6,7 @@ mod driver;
 mod handle;
 mod incoming;
 mod link;
+mod mailbox;
 mod report;
 mod sessions;
 mod shown_key;
@@ -17,6 +18,7 @@ pub use counts::{ByCause, Counts};
 pub use driver::{Driver, Parts};
 pub use handle::{Drained, Handle, Notice, Policy, SUBMITS_MAX, Session, Slot, Snapshot, Standing, Who};
 pub use link::Source;
+pub use mailbox::Notices;
 pub use report::LinkTally;
 
 use crate::framing::Framing;

@@ -197,7 +197,9 @@ mod tests {
     fn told(session: &mut Session) -> Vec<String> {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let mut notices = Vec::new();
-        while let std::task::Poll::Ready(Notice::Reply { slot, outcome, .. }) = session.poll_notice(&mut cx) {
+        let std::task::Poll::Ready(all) = session.poll_notices(&mut cx) else { return notices };
+        for notice in all {
+            let Notice::Reply { slot, outcome, .. } = notice else { continue };
             let outcome = match outcome {
                 Outcome::Answered { .. } => "answered".to_owned(),
                 Outcome::Failed(failure) => format!("{failure:?}"),

@@ -20,6 +20,8 @@ pub struct Entry {
     pub row: i64,
     /// The id that it has in the process that runs, as in its logs; the id that it had, when it is over.
     pub id: u64,
+    /// Whether a process that was started since has not taken it over (yet): that one knows it by another id.
+    pub is_of_before: bool,
     /// The id under which its client knows it.
     pub told: u64,
     /// Whose it is.
@@ -157,7 +159,8 @@ impl Filter {
 const COLUMNS: &str =
     "r.id, i.tx, r.tx, u.name, u.address, u.dialect, r.mti, r.stage, r.outcome, r.received_ms,
     r.left_ms, r.ended_ms, r.attempts, r.superseded, r.processing_code, r.amount, r.transmission_time, r.stan,
-    r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, i.key_id";
+    r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, i.key_id,
+    i.run < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run')";
 const ALL: &str =
     "FROM records r JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id WHERE r.id";
 const SEALED: &str =
@@ -320,5 +323,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
         mid: row.get(23)?,
         currency: row.get(24)?,
         key_id: row.get(25)?,
+        is_of_before: row.get::<_, Option<bool>>(26)?.unwrap_or(false),
     }))
 }

@@ -3,7 +3,7 @@
 //! All rows of a commit become visible together, so between transactions no order is needed inside it; within one the
 //! later operation wins.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::rows::Rows;
 use crate::iso8583::mask::{self, MaskStyle};

@@ -7,14 +7,16 @@ use rusqlite::Connection;
 
 use super::Readable;
 use super::connection;
+use super::lately::lately;
 use super::names::{self, Names};
-use super::store::{ImageOf, Store};
+use super::pen::ImageOf;
+use super::store::Store;
 use crate::journal::codes::{Stage, outcome_of_number};
 use crate::journal::disk::Disk;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
-use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
-use crate::mux::{self, Record};
+use crate::journal::{JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
+use crate::mux::{self, FinalState, Record};
 use crate::rules::KeptAnswer;
 use crate::time::Now;
 
@@ -29,6 +31,7 @@ pub(super) struct Opened {
     /// How many of them cannot be read.
     pub(super) unreadable: usize,
     pub(super) remembered: Vec<RememberedRow>,
+    pub(super) lately: Vec<LatelyRow>,
     pub(super) names: Names,
 }
 
@@ -48,6 +51,7 @@ pub(super) fn open(
     let mut rows = open_rows(&conn, &options, &keys)?;
     let refused = |error| connection::refusal(&options.file, &error);
     let remembered = remembered(&conn, &options, now).map_err(refused)?;
+    let lately = lately(&conn, &options, &keys, now).map_err(refused)?;
     let unreadable: Vec<i64> = rows.iter().filter(|row| !readable(row)).map(|row| row.row).collect();
     let fresh = fresh_secret()
         .map_err(|error| JournalError::Failed { path: options.file.clone(), what: error.to_string() })?;
@@ -61,7 +65,7 @@ pub(super) fn open(
     {
         row.stage = mux::Stage::Listed;
     }
-    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered, names })
+    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered, lately, names })
 }
 
 fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), JournalError> {
@@ -75,7 +79,8 @@ fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), Jo
     }
     let conn = connection::connect(options).map_err(refused)?;
     if exists && connection::identify(&conn, path)? {
-        connection::verify(&conn).map_err(|what| JournalError::Damaged { path: path.to_owned(), what })?;
+        connection::verify_for_work(&conn)
+            .map_err(|what| JournalError::Damaged { path: path.to_owned(), what })?;
         let keys = Keyring::load(options, false)?;
         return Ok((conn, keys));
     }
@@ -186,10 +191,9 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
     let mut found = statement.query([since, REMEMBERED_MAX])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
-        let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number);
-        let (Some(record), Some(outcome)) = (record(digest(row, 1)?, digest(row, 2)?), outcome) else {
-            continue;
-        };
+        // A row that a person resolved may have no outcome of its own. Its key is not forgotten for that.
+        let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number).unwrap_or(FinalState::Parked);
+        let Some(record) = record(digest(row, 1)?, digest(row, 2)?) else { continue };
         rows.push(RememberedRow {
             was: row.get::<_, i64>(0)? as u64,
             record,

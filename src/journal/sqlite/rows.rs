@@ -1,7 +1,9 @@
 //! Which rows this process knows, by transaction: those that are open, and those that are over and still have an image.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use hashbrown::HashMap;
 
 /// An image is kept so much longer than `lateWindow`, for what the core decided in its last moment and the disk has not
 /// taken yet. Together with the pause between two sweeps it is gone within a minute.

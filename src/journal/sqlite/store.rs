@@ -1,24 +1,19 @@
-//! The database: changes in, rows out. Knows no threads and no verdicts.
+//! The database: batches in, rows out. Knows no threads and no verdicts.
 
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::batch::{Batch, Change, End, FoundBy};
+use super::batch::Batch;
 use super::connection::{self, Trouble};
+use super::pen::{Hand, ImageOf, Pen, Written};
 use super::rows::Rows;
-use crate::journal::codes::{Stage, outcome_number};
 use crate::journal::disk::{Commit, Disk, Fate};
 use crate::journal::schema;
-use crate::journal::seal::{Keyring, row_identity};
+use crate::journal::seal::{Keyring, Nonces};
 use crate::journal::{JournalError, Options, UpstreamIdentity};
-use crate::rules::{self, Request};
 use crate::time::Now;
-
-/// What is kept of a request so that it can be made good: reduced as its dialect allows.
-pub type ImageOf = Box<dyn Fn(&Request) -> Bytes + Send>;
 
 /// How a batch went.
 pub(super) enum Applied {
@@ -30,24 +25,10 @@ pub(super) enum Applied {
     Unknown(Trouble),
 }
 
-/// One row as a batch left it, taken over when the batch is durable.
-struct Written {
-    tx: u64,
-    was: Option<u64>,
-    row: i64,
-    is_new: bool,
-    closed_at: Option<Now>,
-}
-
 pub(super) struct Store {
     pub(super) conn: Connection,
     pub(super) options: Options,
-    keys: Keyring,
-    journal: String,
-    run: i64,
-    upstream: i64,
-    next_row: i64,
-    image: ImageOf,
+    hand: Hand,
     disk: Box<dyn Disk>,
     pub(super) rows: Rows,
     /// Rows of intents in a commit of unknown outcome, by transaction.
@@ -77,15 +58,12 @@ impl Store {
             Ok((journal, run, upstream, last))
         };
         let (journal, run, upstream, last) = read().map_err(|error| connection::refusal(&path, &error))?;
+        let nonces = Nonces::new()
+            .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
         let mut store = Store {
             conn,
             options: options.clone(),
-            keys,
-            journal,
-            run,
-            upstream,
-            next_row: last + 1,
-            image,
+            hand: Hand { keys, nonces, journal, run, upstream, next_row: last + 1, image },
             disk,
             rows: Rows::new(options.late_window),
             doubtful: Vec::new(),
@@ -148,21 +126,13 @@ impl Store {
     fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Vec<u64>, Refused> {
         let begun = self.conn.execute_batch("BEGIN IMMEDIATE");
         begun.map_err(|error| Refused::Before(Trouble::of(&error)))?;
-        let (mut written, mut bad) = (Vec::with_capacity(batch.changes.len()), Vec::new());
-        for change in &batch.changes {
-            let one = if singly { self.write_alone(change) } else { self.write_one(change) };
-            match one {
-                Ok(row) => written.push(row),
-                Err(error) if connection::is_of_the_row(&error) && singly => bad.push(change.tx),
-                Err(error) => {
-                    let _ = self.conn.execute_batch("ROLLBACK");
-                    return Err(match connection::is_of_the_row(&error) {
-                        true => Refused::Row,
-                        false => Refused::Before(Trouble::of(&error)),
-                    });
-                }
+        let (written, bad) = self.write_rows(batch, singly).map_err(|error| {
+            let _ = self.conn.execute_batch("ROLLBACK");
+            match connection::is_of_the_row(&error) {
+                true => Refused::Row,
+                false => Refused::Before(Trouble::of(&error)),
             }
-        }
+        })?;
         if let Err(refused) = self.commit(Commit { intents: batch.intents, reserve_held, probe: false }) {
             if matches!(refused, Refused::During(_)) {
                 self.doubtful.extend(written.iter().filter(|row| row.is_new).map(|row| (row.tx, row.row)));
@@ -175,6 +145,21 @@ impl Store {
         Ok(bad)
     }
 
+    /// `singly`: what is refused by itself is left out.
+    fn write_rows(&mut self, batch: &Batch<'_>, singly: bool) -> rusqlite::Result<(Vec<Written>, Vec<u64>)> {
+        let mut pen = Pen::new(&self.conn, &mut self.hand)?;
+        let (mut written, mut bad) = (Vec::with_capacity(batch.changes.len()), Vec::new());
+        for change in &batch.changes {
+            let one = if singly { pen.write_alone(change) } else { pen.write(change) };
+            match one {
+                Ok(row) => written.push(row),
+                Err(error) if connection::is_of_the_row(&error) && singly => bad.push(change.tx),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((written, bad))
+    }
+
     fn take_over(&mut self, row: Written) {
         if let Some(was) = row.was {
             self.rows.forget(was);
@@ -185,104 +170,6 @@ impl Store {
         }
     }
 
-    fn write_alone(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
-        self.conn.execute_batch("SAVEPOINT one")?;
-        let written = self.write_one(change);
-        self.conn.execute_batch(match written {
-            Ok(_) => "RELEASE one",
-            Err(_) => "ROLLBACK TO one; RELEASE one",
-        })?;
-        written
-    }
-
-    fn write_one(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
-        let row = match change.found_by {
-            FoundBy::New => return self.insert(change),
-            FoundBy::Row(row) => row,
-        };
-        let (how, outcome, ended_ms) = ended(change);
-        self.conn.prepare_cached(schema::UPDATE_RECORD)?.execute(params![
-            row,
-            change.stage.map(Stage::number),
-            change.attempts,
-            change.rrn,
-            change.approval_code,
-            change.response_code,
-            outcome,
-            ended_ms,
-            how,
-            change.superseded,
-        ])?;
-        if change.renamed.is_some() || change.adopted {
-            let tx = change.tx as i64;
-            self.conn.prepare_cached(schema::RENAME_IMAGE)?.execute(params![row, self.run, tx])?;
-        }
-        self.annotate(change, row)?;
-        Ok(written(change, row))
-    }
-
-    fn insert(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
-        let Some((request, record, at)) = &change.request else {
-            return Err(rusqlite::Error::InvalidQuery);
-        };
-        let row = self.next_row;
-        self.next_row += 1;
-        let (tx, mti) = (change.tx as i64, request.mti().to_string());
-        if !change.needs_no_image() {
-            let identity = row_identity(&self.journal, row, self.upstream, &mti, at.wall_ms);
-            let sealed = self.keys.seal(&(self.image)(request), &identity).map_err(connection::unsealable)?;
-            self.conn.prepare_cached(schema::INSERT_IMAGE)?.execute(params![
-                row,
-                self.run,
-                tx,
-                sealed.key_id,
-                &sealed.nonce[..],
-                sealed.bytes
-            ])?;
-        }
-        let kept = rules::journal_record(request);
-        let (_, outcome, ended_ms) = ended(change);
-        let (key, body) = match record {
-            Some(record) => (record.key.map(|key| key.to_vec()), Some(record.body.to_vec())),
-            None => (None, None),
-        };
-        self.conn.prepare_cached(schema::INSERT_RECORD)?.execute(params![
-            row,
-            self.run,
-            tx,
-            self.upstream,
-            mti,
-            change.stage.unwrap_or(Stage::Intent).number(),
-            outcome,
-            at.wall_ms,
-            at.wall_ms,
-            ended_ms,
-            change.attempts.unwrap_or(0),
-            kept.amount,
-            kept.transmission_time,
-            kept.stan,
-            kept.local_time,
-            change.rrn.as_ref().or(kept.rrn.as_ref()),
-            change.approval_code,
-            change.response_code,
-            kept.tid,
-            kept.currency,
-            key,
-            body,
-            kept.processing_code,
-            kept.mid,
-        ])?;
-        self.annotate(change, row)?;
-        Ok(written(change, row))
-    }
-
-    fn annotate(&self, change: &Change<'_>, row: i64) -> rusqlite::Result<()> {
-        for (what, reason, at) in &change.notes {
-            self.conn.prepare_cached(schema::INSERT_NOTE)?.execute(params![row, at.wall_ms, what, reason])?;
-        }
-        Ok(())
-    }
-
     /// Whether the intent of this transaction, committed with an unknown outcome, is there. From then on it is open.
     pub(super) fn read_back(&mut self, tx: u64) -> rusqlite::Result<bool> {
         let Some(at) = self.doubtful.iter().position(|(other, _)| *other == tx) else { return Ok(false) };
@@ -290,7 +177,7 @@ impl Store {
         let is_there = self
             .conn
             .prepare_cached(schema::IS_THERE)?
-            .query_row(params![row, self.run, tx as i64], |_| Ok(()))
+            .query_row(params![row, self.hand.run, tx as i64], |_| Ok(()))
             .optional()?
             .is_some();
         self.doubtful.swap_remove(at);
@@ -337,7 +224,7 @@ impl Store {
         let trouble = |error: rusqlite::Error| Trouble::of(&error);
         self.conn = Connection::open_in_memory().map_err(trouble)?;
         let conn = connection::connect(&self.options).map_err(trouble)?;
-        connection::verify(&conn).map_err(Trouble::Error)?;
+        connection::verify_for_work(&conn).map_err(Trouble::Error)?;
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
         connection::checkpoint(&conn).map_err(trouble)?;
         self.conn = conn;
@@ -389,20 +276,5 @@ impl From<Refused> for Applied {
             Refused::During(trouble) => Applied::Unknown(trouble),
             other => Applied::NotDone(other.into_trouble()),
         }
-    }
-}
-
-fn written(change: &Change<'_>, row: i64) -> Written {
-    let is_new = change.found_by == FoundBy::New;
-    Written { tx: change.tx, was: change.renamed, row, is_new, closed_at: change.closed_at() }
-}
-
-/// How outcome and end change (see the statement), and to what.
-fn ended(change: &Change<'_>) -> (i64, Option<i64>, Option<i64>) {
-    match change.end {
-        None => (0, None, None),
-        Some(End::In(state, at)) => (1, outcome_number(state), Some(at.wall_ms)),
-        Some(End::No) => (2, None, None),
-        Some(End::Seen(at)) => (3, None, Some(at.wall_ms)),
     }
 }

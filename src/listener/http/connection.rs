@@ -351,12 +351,14 @@ impl Connection {
     }
 
     pub(super) fn take_notices(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
-        while let Poll::Ready(notice) = self.upstream.poll_notice(cx) {
-            match notice {
-                Notice::Reply { slot, id, outcome } => self.on_reply(slot, id, outcome)?,
-                Notice::Draining => self.draining = true,
-                Notice::Gone if self.slots.open() > 0 => return Err(Over::Orphaned),
-                Notice::Gone => self.draining = true,
+        while let Poll::Ready(notices) = self.upstream.poll_notices(cx) {
+            for notice in notices {
+                match notice {
+                    Notice::Reply { slot, id, outcome } => self.on_reply(slot, id, outcome)?,
+                    Notice::Draining => self.draining = true,
+                    Notice::Gone if self.slots.open() > 0 => return Err(Over::Orphaned),
+                    Notice::Gone => self.draining = true,
+                }
             }
         }
         Ok(())

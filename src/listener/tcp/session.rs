@@ -151,6 +151,10 @@ impl<S: Stream> Session<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        // Once: the next notice wakes the task.
+        if let Err(over) = self.take_notices(cx) {
+            return Poll::Ready(over);
+        }
         loop {
             match self.pass(cx) {
                 Ok(true) => {}
@@ -160,29 +164,29 @@ impl<S: Stream> Session<S> {
         }
     }
 
-    /// Looks at everything once. `true`: something was done, look again.
+    /// Looks at everything else once. `true`: something was done that leaves more to do, look again. What is written
+    /// does not: reading and all that is behind it looks at it in the same pass.
     fn pass(&mut self, cx: &mut Context<'_>) -> Step {
-        let mut busy = self.take_notices(cx)?;
-        busy |= self.write(cx)?;
-        busy |= self.read(cx)?;
+        self.write(cx)?;
+        let mut busy = self.read(cx)?;
         busy |= self.advance(cx)?;
         Ok(busy || self.wait(cx)?)
     }
 
     // -- from the upstream -------------------------------------------------------------------------------------------
 
-    fn take_notices(&mut self, cx: &mut Context<'_>) -> Step {
-        let mut busy = false;
-        while let Poll::Ready(notice) = self.upstream.poll_notice(cx) {
-            busy = true;
-            match notice {
-                Notice::Reply { slot, id, outcome } => self.on_reply(slot, id, outcome)?,
-                Notice::Draining => self.draining = true,
-                Notice::Gone if self.slots.open() > 0 => return Err(Over::Orphaned),
-                Notice::Gone => self.draining = true,
+    fn take_notices(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        while let Poll::Ready(notices) = self.upstream.poll_notices(cx) {
+            for notice in notices {
+                match notice {
+                    Notice::Reply { slot, id, outcome } => self.on_reply(slot, id, outcome)?,
+                    Notice::Draining => self.draining = true,
+                    Notice::Gone if self.slots.open() > 0 => return Err(Over::Orphaned),
+                    Notice::Gone => self.draining = true,
+                }
             }
         }
-        Ok(busy)
+        Ok(())
     }
 
     /// The answer to a repeat of a transaction whose answer was delivered before: nobody is told what becomes of it.
@@ -244,22 +248,20 @@ impl<S: Stream> Session<S> {
 
     // -- to the client -----------------------------------------------------------------------------------------------
 
-    fn write(&mut self, cx: &mut Context<'_>) -> Step {
-        let mut busy = false;
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         while !self.output.is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, self.output.bytes()) {
                 Poll::Pending => {
                     self.blocked = true;
-                    return Ok(busy);
+                    return Ok(());
                 }
                 Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Poll::Ready(Ok(count)) => self.wrote(count),
                 Poll::Ready(Err(error)) => return Err(error.into()),
             }
-            busy = true;
         }
         self.blocked = false;
-        Ok(busy)
+        Ok(())
     }
 
     fn wrote(&mut self, count: usize) {

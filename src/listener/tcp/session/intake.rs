@@ -96,6 +96,9 @@ impl<S: Stream> Session<S> {
                 self.more_frames = !self.input.is_empty();
                 return;
             }
+            if self.input.is_empty() {
+                break;
+            }
             let Settings { framing, frame_len_max, .. } = &self.listener.settings;
             match framing.next_frame(&self.listener.dialect.schema, *frame_len_max, &mut self.input) {
                 Ok(Some(frame)) => self.on_frame(frame),
