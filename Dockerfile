@@ -13,7 +13,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends tzdata && rm -r
 COPY --from=build /src/target/dist/socketqueue /usr/local/bin/socketqueue
 COPY --from=build /src/sample_payloads /usr/share/socketqueue/sample_payloads
 USER socketqueue
-# What has to survive the container lies in the working directory.
+# What has to survive the container lies in the working directory: the journal (socketqueue-PORT.journal, its -wal and its
+# .key). On a local disk; a network file system is refused.
 WORKDIR /var/lib/socketqueue
 VOLUME /var/lib/socketqueue
 # TERM drains: in flight gets its answer, reversals a try. Give it more than drainTimeout (40 s):

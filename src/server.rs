@@ -30,6 +30,11 @@ use gateway::Gateway;
 use observers::Observers;
 use signals::{Signal, Signals};
 
+/// Lets this process have as many open files as the system allows it: each connection is one.
+pub fn raise_open_files() {
+    limits::raise_open_files(&Logger::root(slog::Discard, slog::o!()));
+}
+
 /// Why a process did not start, or what it could not go on without.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -133,6 +138,7 @@ async fn serve(config: Config, logging: &Logging, clock: TimeSource) -> Result<E
     let mut sources = Sources {
         upstreams: Vec::new(),
         listeners: Vec::new(),
+        journals: Vec::new(),
         log: logging.levels(),
         started_ms: clock().wall_ms,
         clock,

@@ -108,6 +108,38 @@ fn not_found_is_not_believed_right_after_a_restart() {
 }
 
 #[test]
+fn not_found_is_believed_by_the_time_since_the_original_left_however_young_the_process_is() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit();
+    let row = w.journal.rows.get_mut(&1).unwrap();
+    row.left_ms = Some(row.received_ms);
+    w.kill(55).link_up().answer("0400", 1, 7, "914");
+    assert_eq!(w.scene.tally().owed, 1, "55 s are not enough");
+    w.kill(5).link_up().answer("0400", 1, 7, "914");
+    assert_eq!(ended(&w, FinalState::Reversed), 1, "60 s after it left");
+}
+
+#[test]
+fn restarts_do_not_use_up_the_tries_of_a_reversal() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit();
+    for _ in 0..20 {
+        w.kill(1).link_up().answer("0400", 1, 7, "909");
+        w.commit();
+        assert_eq!(w.row().stage, Stage::Owed);
+    }
+    // The schedule of the last start is whole: the first sending there, and ten more.
+    w.scene.host_got();
+    w.scene.at(2000.0);
+    assert_eq!(w.scene.host_got().len(), 9, "two at once were answered, nine more");
+    assert_eq!(ended(&w, FinalState::Parked), 1);
+    w.commit();
+    assert_eq!(w.row().stage, Stage::Parked);
+}
+
+#[test]
 fn a_decline_that_comes_after_the_restart_cancels_a_reversal_not_yet_sent() {
     let mut w = world();
     w.scene.sale('A', 1, 7).sale('B', 2, 7);
@@ -609,4 +641,112 @@ fn a_drain_gives_what_was_recovered_its_try() {
     assert_eq!(w.scene.drained, None);
     w.scene.answer("0400", 1, 7, "000");
     assert_eq!(w.scene.drained, Some(0));
+}
+
+// -- what had ended before the kill ------------------------------------------------------------------------------------
+
+#[test]
+fn a_delivery_that_failed_after_its_end_was_durable_is_reversed_after_a_kill() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().answer("0200", 1, 7, "000").delivered('A');
+    w.commit();
+    assert_eq!(w.row().ended.map(|(state, _)| state), Some(State::Delivered));
+    // Its last bytes were not acknowledged. That is known to the journal, and nothing of it was sent yet.
+    w.scene.link_down().delivery_failed('A').host_got();
+    w.commit();
+    w.kill(5).link_up();
+    assert_eq!(w.scene.host_got(), ["0400 1/7"]);
+}
+
+#[test]
+fn an_approval_that_voids_a_delivered_answer_is_reversed_after_a_kill() {
+    // The host did not know (delivered as it is, and watched), then it approved after all.
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().answer("0200", 1, 7, "912").delivered('A');
+    w.commit();
+    w.scene.answer("0200", 1, 7, "000").link_down().host_got();
+    w.commit();
+    w.kill(5).link_up();
+    assert_eq!(w.scene.host_got(), ["0400 1/7"]);
+}
+
+#[test]
+fn an_approval_after_a_decline_that_was_delivered_before_the_restart_is_made_good() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().answer("0200", 1, 7, "116").delivered('A');
+    w.commit();
+    w.scene.host_got();
+    w.kill(5).link_up();
+    assert_eq!(w.scene.host_got(), NOTHING);
+    w.scene.answer("0200", 1, 7, "000");
+    assert_eq!(w.scene.host_got(), ["0400 1/7"]);
+    assert_eq!((w.scene.tally().recovered, w.scene.tally().open), (1, 1));
+    assert!(w.scene.tally().adds_up());
+    // It goes on in its row, through another kill and to its end.
+    w.commit();
+    assert_eq!(w.row().stage, Stage::Owed);
+    w.kill(5).link_up();
+    assert_eq!(w.scene.host_got(), ["0400 1/7"]);
+    w.scene.answer("0400", 1, 7, "000");
+    w.commit();
+    assert_eq!(w.row().ended.map(|(state, _)| state), Some(State::Reversed));
+}
+
+#[test]
+fn an_approval_that_comes_after_the_reversal_and_a_restart_gets_one_more_repeat() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().at(35.0).answer("0400", 1, 7, "000").host_got();
+    w.commit();
+    w.kill(5).link_up();
+    w.scene.answer_with("0200", 1, 7, "000", &[(37, "000000000777")]);
+    assert_eq!(w.scene.host_got(), ["0400 1/7"]);
+    assert_eq!(w.scene.message("0400", 1, 7).text(field::RRN).unwrap(), "000000000777");
+    assert!(w.scene.tally().adds_up());
+    // Once: the next approval is the same one again.
+    w.scene.answer("0400", 1, 7, "000").answer("0200", 1, 7, "000");
+    assert_eq!(w.scene.host_got(), NOTHING);
+}
+
+#[test]
+fn a_clients_repeat_of_what_was_reversed_before_the_restart_is_refused() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().at(35.0).answer("0400", 1, 7, "000").told();
+    w.commit();
+    w.kill(5).link_up();
+    w.scene.again('B', "0201", 1, 7);
+    w.commit();
+    assert_eq!(w.scene.told(), ["B: Reversed"]);
+    assert_eq!(w.scene.host_got(), NOTHING);
+}
+
+#[test]
+fn an_answer_again_after_a_restart_is_known_and_changes_nothing() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().answer("0200", 1, 7, "000").delivered('A').host_got();
+    w.commit();
+    w.kill(5).link_up();
+    w.scene.answer("0200", 1, 7, "000");
+    assert_eq!((w.scene.tally().again, w.scene.tally().unmatched), (1, 0));
+    assert_eq!(w.scene.host_got(), NOTHING);
+}
+
+#[test]
+fn an_answer_after_the_late_window_is_unmatched_though_a_restart_lies_between() {
+    for (after, unmatched) in [(594, 0), (595, 1)] {
+        let mut w = world();
+        w.scene.sale('A', 1, 7);
+        w.commit().at(5.0).answer("0200", 1, 7, "116").delivered('A');
+        w.commit();
+        // Ended at 5 s, remembered for 600.
+        w.kill(after).link_up();
+        w.scene.at(5.0);
+        w.scene.answer("0200", 1, 7, "000");
+        assert_eq!(w.scene.tally().unmatched, unmatched, "{after} s after the kill");
+    }
 }

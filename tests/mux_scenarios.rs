@@ -1349,3 +1349,92 @@ fn a_flood_of_time_outs_is_taken_in_steps() {
     assert!(steps >= 5_000 / 512);
     assert_eq!(s.tally().owed, 5_000);
 }
+
+#[test]
+fn a_reversal_that_was_opened_again_has_its_try_before_draining_is_over() {
+    let mut s = scene();
+    s.sale('A', 1, 7).at(35.0).answer("0400", 1, 7, "000").host_got();
+    s.link_down().answer("0200", 1, 7, "000");
+    drain(&mut s, 40);
+    assert_eq!(s.drained, None, "nothing was sent since the approval came");
+    s.link_up();
+    assert_eq!(s.host_got(), ["0400 1/7"]);
+    s.answer("0400", 1, 7, "000");
+    assert_eq!(s.drained, Some(0));
+}
+
+#[test]
+fn an_advice_that_was_sent_once_by_its_own_has_a_try_as_a_repeat_before_draining_is_over() {
+    let mut s = scene();
+    s.send('A', "0220", 1, 7, &[]).gone('A').link_down().host_got();
+    drain(&mut s, 40);
+    assert_eq!(s.drained, None);
+    s.link_up();
+    assert_eq!(s.host_got(), ["0221 1/7"]);
+    s.answer("0221", 1, 7, "000");
+    assert_eq!(s.drained, Some(0));
+}
+
+#[test]
+fn what_waits_for_a_person_counts_where_new_requests_are_refused() {
+    let mut s = scene_with(|set| set.saf_max = 1);
+    s.sale('A', 1, 7).at(35.0).answer("0400", 1, 7, "904").told();
+    assert_eq!(s.tally().ended[FinalState::Parked as usize], 1);
+    s.sale('B', 2, 8);
+    assert_eq!(s.told(), ["B: TableFull"]);
+    // A late acceptance takes it off the list.
+    s.answer("0400", 1, 7, "000").sale('C', 2, 9).host_got();
+    s.answer("0200", 2, 9, "000");
+    assert_eq!(s.told(), ["C: 0210 000"]);
+}
+
+#[test]
+fn a_delivery_to_who_asked_again_that_is_never_confirmed_is_not_watched_for_ever() {
+    let mut s = scene();
+    s.sale('A', 1, 7).answer("0200", 1, 7, "000").delivered('A');
+    // It asks again on another connection, which says nothing of it, ever.
+    s.at(5.0).again('B', "0201", 1, 7).told();
+    s.at(41.0);
+    assert_eq!(s.mux.transactions().len(), 1, "B's session may still tell");
+    s.at(51.0);
+    assert!(s.mux.transactions().is_empty(), "its time and one more watch are over");
+    // Nor when the second one failed: then the first one has it, or had its time to say so.
+    s.sale('C', 1, 8).answer("0200", 1, 8, "000").delivered('C').again('D', "0201", 1, 8);
+    s.delivery_failed('D').at(101.0);
+    assert!(s.mux.transactions().is_empty());
+    assert_eq!(s.tally().ended[FinalState::Delivered as usize], 2);
+}
+
+#[test]
+fn at_the_end_of_the_drain_time_nobody_is_given_what_no_process_will_hear_of() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 1, 1).answer("0200", 1, 7, "000").keyed_sale('B', 1, 7, 1, 1);
+    drain(&mut s, 10);
+    s.told();
+    s.at(10.0);
+    assert_eq!(s.told(), ["A: TooLate", "B: TooLate"]);
+    assert_eq!(s.drained, Some(1), "its reversal is owed");
+}
+
+#[test]
+fn at_the_end_of_the_drain_time_each_advice_that_waits_comes_to_be_owed_once() {
+    // The second one's turn comes when the first one has gone, and finds its key reserved by it.
+    let mut s = scene_without_link(|_| {});
+    s.send('A', "0220", 1, 7, &[]).send('B', "0420", 1, 7, &[]);
+    drain(&mut s, 0);
+    assert_eq!(s.drained, Some(2));
+    assert!(s.tally().adds_up());
+}
+
+#[test]
+fn an_answer_to_an_earlier_sending_does_not_send_a_reversal_past_what_its_terminal_is_busy_with() {
+    let mut s = scene();
+    s.sale('A', 1, 7).at(35.0).at(40.0).host_got();
+    // Accepted, so the terminal goes on; then the approval opens it again, and it waits for its terminal.
+    s.answer("0400", 1, 7, "000").sale('B', 1, 8);
+    assert_eq!(s.host_got(), ["0200 1/8"]);
+    s.answer("0200", 1, 7, "000").answer("0400", 1, 7, "909");
+    assert_eq!(s.host_got(), Vec::<String>::new(), "one outstanding at a time");
+    s.answer("0200", 1, 8, "000").delivered('B');
+    assert_eq!(s.host_got(), ["0400 1/7"]);
+}

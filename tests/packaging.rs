@@ -194,6 +194,19 @@ fn a_stop_gets_more_time_than_the_drain() {
 }
 
 #[test]
+fn the_journal_survives_its_container_and_goes_neither_into_images_nor_into_the_repository() {
+    // It lies in the working directory, which is on a volume.
+    let dockerfile = text("Dockerfile");
+    assert!(dockerfile.contains("WORKDIR /var/lib/socketqueue"));
+    assert!(text("docker-compose.yml").contains("- gateway:/var/lib/socketqueue"));
+    assert!(text("supervisor.conf").contains("directory=/var/lib/socketqueue"));
+    // Journal, log, key, lock and reserve.
+    for ignored in [".gitignore", ".dockerignore"] {
+        assert!(text(ignored).lines().any(|line| line == "*.journal*"), "{ignored}");
+    }
+}
+
+#[test]
 fn the_compose_file_is_one() {
     match Command::new("docker-compose")
         .args(["-f", "docker-compose.yml", "config"])

@@ -23,8 +23,8 @@ const TEXT_LEN_MAX: usize = 200;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    operator: String,
-    reason: String,
+    pub(super) operator: String,
+    pub(super) reason: String,
 }
 
 /// The same with a level of the log.
@@ -36,7 +36,7 @@ pub(super) struct AskedLevel {
     level: String,
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// `POST /v1/statistics/reset`: as HUP does, without reopening the log.
 pub(super) async fn reset_statistics(
@@ -110,7 +110,7 @@ fn level_of(name: &str) -> Option<Level> {
 
 // A refusal is a whole response; commands are rare.
 #[allow(clippy::result_large_err)]
-fn checked(body: Body<Asked>) -> Result<Asked, Response> {
+pub(super) fn checked(body: Body<Asked>) -> Result<Asked, Response> {
     let Json(asked) = body.map_err(|rejection| refused(&rejection))?;
     for (name, text) in [("operator", &asked.operator), ("reason", &asked.reason)] {
         if text.trim().is_empty() || text.len() > TEXT_LEN_MAX {
@@ -122,7 +122,7 @@ fn checked(body: Body<Asked>) -> Result<Asked, Response> {
 }
 
 /// Says what is wrong without repeating what was sent.
-fn refused(rejection: &JsonRejection) -> Response {
+pub(super) fn refused(rejection: &JsonRejection) -> Response {
     let status = rejection.status();
     let text = match rejection {
         JsonRejection::JsonDataError(_) => {
@@ -137,7 +137,7 @@ fn refused(rejection: &JsonRejection) -> Response {
 }
 
 /// At warn, which is always on.
-fn note(log: &Logger, what: &'static str, asked: &Asked, peer: &Peer) {
+pub(super) fn note(log: &Logger, what: &'static str, asked: &Asked, peer: &Peer) {
     let shown = |text: &str| mask::free_text(text, MaskStyle::default());
     warn!(log, "{}", what; "operator" => shown(&asked.operator), "reason" => shown(&asked.reason),
         "uid" => peer.uid, "pid" => peer.pid);

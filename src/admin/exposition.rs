@@ -95,14 +95,20 @@ impl Samples<'_> {
     }
 
     pub(super) fn buckets(&mut self, labels: Labels<'_>, histogram: &Histogram) {
+        let bounds = BOUNDS_US.map(|bound| bound as f64 / 1e6);
+        self.buckets_of(labels, &histogram.buckets, &bounds, histogram.sum.as_secs_f64());
+    }
+
+    /// Counts that are not cumulated, by the upper `bounds` of their buckets; one more count has the rest.
+    pub(super) fn buckets_of(&mut self, labels: Labels<'_>, counts: &[u64], bounds: &[f64], sum: f64) {
         let mut below = 0;
-        for (count, bound) in histogram.buckets.iter().zip(BOUNDS_US) {
+        for (count, bound) in counts.iter().zip(bounds) {
             below += count;
-            self.write("_bucket", labels, Some(&decimal(bound as f64 / 1e6)), below);
+            self.write("_bucket", labels, Some(&decimal(*bound)), below);
         }
-        let count = histogram.count();
+        let count: u64 = counts.iter().sum();
         self.write("_bucket", labels, Some("+Inf"), count);
-        self.write("_sum", labels, None, decimal(histogram.sum.as_secs_f64()));
+        self.write("_sum", labels, None, decimal(sum));
         self.write("_count", labels, None, count);
     }
 

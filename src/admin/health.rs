@@ -18,7 +18,9 @@ pub(super) fn why_not_ready(observed: &Observed) -> Option<String> {
     if upstreams.clone().all(|snapshot| snapshot.draining) {
         return Some("draining".to_owned());
     }
-    if upstreams.clone().any(|snapshot| !snapshot.journal_up) {
+    // The core hears of a failure by the intents that fail; the journal itself also by what nobody waits for.
+    let is_down = observed.journals.iter().any(|(_, seen)| !seen.figures.up);
+    if is_down || upstreams.clone().any(|snapshot| !snapshot.journal_up) {
         return Some("the journal takes no intents".to_owned());
     }
     match upstreams.any(|snapshot| snapshot.link.up && !snapshot.draining) {

@@ -2,6 +2,7 @@
 //! sets (never a TID or a card number).
 
 use super::exposition::{Form, Page};
+use super::journal_metrics;
 use super::sources::{Observed, Sources};
 use crate::upstream::{ByCause, Snapshot, words};
 
@@ -18,6 +19,7 @@ pub(super) fn page(form: Form, sources: &Sources, observed: &Observed) -> String
     queue(&mut page, &upstreams);
     link(&mut page, &upstreams);
     reversals(&mut page, &upstreams);
+    journal_metrics::write(&mut page, observed);
     responses(&mut page, &upstreams);
     listeners(&mut page, observed);
     page.finish()
@@ -193,9 +195,12 @@ fn reversals(page: &mut Page, upstreams: &Upstreams<'_>) {
     );
     for (name, snapshot) in upstreams {
         let census = &snapshot.census;
-        for (state, count) in
-            [("waiting", census.owed_waiting), ("sent", census.owed_sent), ("parked", census.parked)]
-        {
+        for (state, count) in [
+            ("waiting", census.owed_waiting),
+            ("sent", census.owed_sent),
+            ("parked", census.parked),
+            ("listed", census.listed),
+        ] {
             samples.sample(&[("upstream", name), ("state", state)], count);
         }
     }

@@ -11,8 +11,10 @@ mod commands;
 pub mod dump;
 mod exposition;
 mod health;
+mod journal_metrics;
 mod metrics;
 mod openapi;
+mod orders;
 mod routes;
 mod serve;
 pub mod socket;
@@ -23,7 +25,7 @@ mod statistics;
 use std::path::PathBuf;
 
 pub use serve::{Doors, serve};
-pub use sources::{ListenerSource, Sources};
+pub use sources::{JournalSource, ListenerSource, Sources};
 pub use statistics::{StatisticsError, from_json, to_json};
 
 /// What is served to people and monitoring.

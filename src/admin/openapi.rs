@@ -25,7 +25,7 @@ pub(super) fn document() -> Value {
                 "responses": health("healthy")
             } },
             "/readyz": { "get": {
-                "summary": "Whether requests should be sent here: a link is up, and it is not stopping",
+                "summary": "Whether requests should be sent here: a link is up, the journal takes intents, and it is not stopping",
                 "operationId": "readyz",
                 "responses": health("ready")
             } },
@@ -85,8 +85,16 @@ pub(super) fn document() -> Value {
                     "being_delivered": count(),
                     "terminals_busy": count(),
                     "reversals": object(json!({
-                        "waiting": count(), "sent": count(), "parked": count(), "oldest_ms": age()
+                        "waiting": count(), "sent": count(), "parked": count(), "listed": count(), "oldest_ms": age()
                     })),
+                    "journal": { "anyOf": [object(json!({
+                        "up": { "type": "boolean", "description": "false: it takes no new financial transactions" },
+                        "open_rows": count(),
+                        "waiting": count(),
+                        "end_lag_ms": count(),
+                        "commit_failures": count(),
+                        "wal_bytes": count()
+                    })), { "type": "null" }] },
                     "transactions": {
                         "type": "array",
                         "maxItems": super::state::TRANSACTIONS_MAX,

@@ -14,7 +14,7 @@ use slog::Logger;
 
 use super::exposition::Form;
 use super::sources::Sources;
-use super::{commands, health, metrics, openapi, state};
+use super::{commands, health, metrics, openapi, orders, state};
 
 /// A command's body.
 const BODY_LEN_MAX: usize = 4 * 1024;
@@ -42,6 +42,8 @@ pub(super) fn with_commands(app: App) -> Router {
         .route("/v1/statistics/reset", post(commands::reset_statistics))
         .route("/v1/log/level", post(commands::set_log_level))
         .route("/v1/log/forget-causes", post(commands::forget_causes))
+        .route("/v1/journal/retry", post(orders::retry))
+        .route("/v1/journal/resolve", post(orders::resolve))
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX));
     reading()
         .merge(commands)

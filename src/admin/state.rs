@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::sources::{Observed, Sources};
+use super::sources::{JournalSeen, Observed, Sources};
 use crate::upstream::{Snapshot, Standing};
 
 /// Transactions shown of one upstream, the oldest first.
@@ -16,7 +16,10 @@ pub(super) async fn document(sources: &Sources) -> Value {
     for ((name, snapshot), (_, handle)) in observed.upstreams.iter().zip(&sources.upstreams) {
         let transactions = sources.oldest(handle, TRANSACTIONS_MAX).await.unwrap_or_default();
         upstreams.push(match snapshot {
-            Some(snapshot) => upstream(name, snapshot, &transactions),
+            Some(snapshot) => {
+                let seen = observed.journals.iter().find(|(other, _)| other == name).map(|(_, seen)| seen);
+                upstream(name, snapshot, seen, &transactions)
+            }
             None => json!({ "name": name, "answers": false }),
         });
     }
@@ -29,7 +32,12 @@ pub(super) async fn document(sources: &Sources) -> Value {
     })
 }
 
-fn upstream(name: &str, snapshot: &Snapshot, transactions: &[Standing]) -> Value {
+fn upstream(
+    name: &str,
+    snapshot: &Snapshot,
+    journal: Option<&JournalSeen>,
+    transactions: &[Standing],
+) -> Value {
     let Snapshot { census, tally, link, .. } = snapshot;
     let age = |arrived: Option<Duration>| arrived.map(|arrived| millis(snapshot.at.saturating_sub(arrived)));
     let shown = u64::try_from(transactions.len()).unwrap_or(u64::MAX);
@@ -38,7 +46,8 @@ fn upstream(name: &str, snapshot: &Snapshot, transactions: &[Standing]) -> Value
         + census.answered
         + census.owed_waiting
         + census.owed_sent
-        + census.parked;
+        + census.parked
+        + census.listed;
     json!({
         "name": name,
         "answers": true,
@@ -52,10 +61,24 @@ fn upstream(name: &str, snapshot: &Snapshot, transactions: &[Standing]) -> Value
             "waiting": census.owed_waiting,
             "sent": census.owed_sent,
             "parked": census.parked,
+            "listed": census.listed,
             "oldest_ms": age(census.oldest_owed),
         },
+        "journal": journal.map(|seen| journal_state(seen, snapshot.journal_up)),
         "transactions": transactions.iter().map(standing).collect::<Vec<_>>(),
         "transactions_left_out": all.saturating_sub(shown),
+    })
+}
+
+fn journal_state(seen: &JournalSeen, takes_intents: bool) -> Value {
+    let figures = &seen.figures;
+    json!({
+        "up": takes_intents && figures.up,
+        "open_rows": figures.open,
+        "waiting": figures.waiting,
+        "end_lag_ms": millis(figures.end_lag),
+        "commit_failures": figures.failures + figures.unknown,
+        "wal_bytes": seen.wal_bytes,
     })
 }
 

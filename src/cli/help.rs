@@ -78,6 +78,16 @@ pub fn command() -> Command {
         )
         .subcommand(super::bank::BankArgs::augment_args(Command::new("bank")))
         .subcommand(
+            super::journal::JournalArgs::augment_args(Command::new("journal"))
+                .disable_help_subcommand(true)
+                .subcommand_required(true)
+                .arg_required_else_help(true),
+        )
+        .subcommand(super::reconcile::ReconcileArgs::augment_args(Command::new("reconcile")))
+        .subcommand(
+            super::bench::BenchArgs::augment_args(Command::new("bench")).after_help(super::bench::EXAMPLES),
+        )
+        .subcommand(
             Command::new("help")
                 .about("Prints this, or the help of a command")
                 .override_usage("socketqueue help [COMMAND]")
@@ -141,7 +151,12 @@ pub(super) fn show(path: &[String]) -> ExitCode {
             }
         }
     }
-    output::say(&command.render_help().to_string());
+    // What an operator decides about deserves whole sentences, and its exit codes.
+    let help = match path.first().map(String::as_str) {
+        Some("journal" | "reconcile") => command.render_long_help(),
+        _ => command.render_help(),
+    };
+    output::say(&help.to_string());
     ExitCode::SUCCESS
 }
 

@@ -4,9 +4,12 @@
 
 mod apikey;
 pub mod bank;
+pub mod bench;
 mod check;
 pub mod dialect;
 pub mod help;
+mod journal;
+mod reconcile;
 mod run;
 pub mod sample;
 
@@ -56,6 +59,12 @@ fn dispatch(args: &[String]) -> ExitCode {
         "run" => run::run(rest),
         "check" => check::run(rest),
         "bank" => with_args(name, rest, |args| finish(bank::run(args))),
+        "journal" if asks_for_help(rest) => {
+            help::show(&args.iter().filter(|word| *word != "help").cloned().collect::<Vec<_>>())
+        }
+        "journal" => with_args(name, rest, journal::run),
+        "reconcile" => with_args(name, rest, reconcile::run),
+        "bench" => with_args(name, rest, |args| finish(bench::run(args))),
         "apikey" if asks_for_help(rest) => help::show(&args[..1]),
         "apikey" => apikey::run(rest),
         "dialect" | "sample" if asks_for_help(rest) => help::show(&args[..1]),

@@ -35,6 +35,7 @@ pub fn find(values: &Values, problems: &mut Vec<Problem>) {
     halves(values, problems);
     gateway(values, problems);
     headers(values, problems);
+    advices(values, problems);
     times(values, problems);
     sockets(values, problems);
     files(values, problems);
@@ -85,6 +86,15 @@ fn headers(values: &Values, problems: &mut Vec<Problem>) {
                 problems.push(values.problem(name, "says the same as upstreamFraming; give one of them"));
             }
         }
+    }
+}
+
+/// What the gateway says it has taken must outlive it.
+fn advices(values: &Values, problems: &mut Vec<Problem>) {
+    let at_once = values.choice("adviceResponse") == Some("atOnce");
+    if at_once && values.text("journalFile").as_deref() == Some(NO_JOURNAL) {
+        let text = "needs a journal: an advice that the gateway has answered must not be forgotten; give a journalFile, or adviceResponse=host";
+        problems.push(values.problem("adviceResponse", text));
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) fn notices(values: &Values) -> Vec<String> {
         notices.push(
             "journalFile is none: what is owed to the host is forgotten when the process ends".to_owned(),
         );
+        let idle = ["durability", "journalKeyFile", "keepRecords", "onRestart", "reversalMaxAge"];
+        let idle = idle.into_iter().filter(|name| values.differs(name));
+        notices.extend(idle.map(|name| format!("{name} has no effect with journalFile=none")));
     }
     if !values.is_on("useHeader") && !values.has("upstreamFraming") {
         let idle = ["headerFormat", "lengthIncludeHeader"].into_iter().filter(|name| values.differs(name));
@@ -200,6 +203,10 @@ fn mux_settings(values: &Values, dialect: &Dialect, problems: &mut Vec<Problem>)
         idempotency_ttl: values.time("idempotencyTtl")?,
         journaled: is_journaled(values),
         on_restart: on_restart(values),
+        on_undelivered: match values.choice("onUndelivered") {
+            Some("list") => mux::OnUndelivered::List,
+            _ => mux::OnUndelivered::Reverse,
+        },
         reversal_max_age: values.time("reversalMaxAge")?,
         advice_reply: advice_reply(values, dialect, problems),
         ..defaults

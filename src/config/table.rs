@@ -116,6 +116,7 @@ pub static PARAMS: &[Param] = &[
     row(Reversals, FIRST, "reversalTimeout", TIME, Derived("queueShortTimeout"), "how long each sending of a reversal waits for its answer"),
     row(Reversals, FIRST, "notFoundSettle", LIMIT, Value("60"), "'original not found' is a retry until so long after the original left"),
     row(Reversals, FIRST, "deliveryTimeout", TIME, Value("10"), "how long after its write a reply may still turn out undelivered"),
+    row(Reversals, FIRST, "onUndelivered", Kind::Choice(&["reverse", "list"]), Value("reverse"), "an approval whose connection fails within deliveryTimeout, its last bytes unacknowledged: reverse it, or list it for an operator"),
     row(Reversals, FIRST, "adviceResponse", Kind::Choice(&["host", "atOnce"]), Value("host"), "a client's advice (0120, 0220, 0420) is answered by the host, or by the gateway as soon as the journal has it"),
 
     row(Journal, FIRST, "journalFile", Kind::Path, Derived("socketqueue-PORT.journal"), "the journal: what is owed outlives the process in it; none switches it off. PORT is that of the clients"),

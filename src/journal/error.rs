@@ -38,6 +38,12 @@ pub enum JournalError {
         /// What it is instead.
         what: String,
     },
+    /// There is none.
+    #[error("journalFile {}: there is no such journal; give the file of the gateway (--journalFile, or -c with its configuration)", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer release wrote it.
     #[error("journalFile {}: has schema {found}, this release knows up to {known}; start the release that wrote it, or give another journalFile after its open rows have been dealt with", path.display())]
     Newer {

@@ -5,8 +5,10 @@
 //! keeps the same contract on a disk.
 
 mod codes;
+pub mod desk;
 pub mod disk;
 mod error;
+mod holder;
 pub mod memory;
 pub mod meters;
 pub mod options;
@@ -21,9 +23,11 @@ use bytes::Bytes;
 
 pub use codes::Stage;
 pub use error::JournalError;
+pub use holder::Holder;
 pub use options::{Durability, OnRestart, Options};
 
 use crate::mux::{FinalState, JournalOp, Record, TxId};
+use crate::rules::KeptAnswer;
 
 /// What became of an intent, or of the journal itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,8 @@ pub struct OpenRow {
     pub record: Option<Record>,
     /// Whether its key was used again while it was parked or listed.
     pub superseded: bool,
+    /// Whether a person has said that it be sent to whatever host there is.
+    pub forced: bool,
 }
 
 /// What has ended and is remembered for those who ask.
@@ -108,4 +114,31 @@ pub struct RememberedRow {
     pub attempts: u32,
     /// When it ended (wall, ms since 1970).
     pub ended_wall_ms: i64,
+    /// What its record has of the answer.
+    pub answer: KeptAnswer,
+    /// The dialect in which it was.
+    pub dialect: String,
+}
+
+/// What ended less than `lateWindow` before this start.
+#[derive(Clone, Debug)]
+pub struct LatelyRow {
+    /// Its place in the journal, for ever.
+    pub row: i64,
+    /// The transaction id that it had, as a number.
+    pub was: u64,
+    /// The reduced message, unsealed; `None` where the key for it is missing.
+    pub image: Option<Bytes>,
+    /// How it ended.
+    pub outcome: FinalState,
+    /// How often its reversal or advice was sent.
+    pub attempts: u32,
+    /// The host's DE 37, if an answer told it.
+    pub rrn: Option<Bytes>,
+    /// DE 39 of the host's answer, if it had one.
+    pub response_code: Option<String>,
+    /// When it ended (wall, ms since 1970).
+    pub ended_wall_ms: i64,
+    /// Whose it is.
+    pub upstream: UpstreamIdentity,
 }

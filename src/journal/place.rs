@@ -13,6 +13,8 @@ use super::JournalError;
 /// Space that is kept back, so that ends can be written to a full disk: twice what the write-ahead log grows to between
 /// two checkpoints (1000 pages of 4 KiB).
 pub const RESERVE_BYTES: u64 = 8 << 20;
+/// What opening needs: an index of 32 KiB and a commit, and some to spare.
+const OPENING_BYTES: u64 = 1 << 20;
 /// Only the owner may read or write what is ours.
 const OWNER_ONLY: u32 = 0o600;
 
@@ -56,7 +58,7 @@ impl Place {
     /// [`JournalError::Unwritable`], [`JournalError::Network`], [`JournalError::Locked`].
     pub fn take(path: &Path) -> Result<Place, JournalError> {
         let unwritable = |source| JournalError::Unwritable { path: path.to_owned(), source };
-        let path = std::path::absolute(path).map_err(unwritable)?;
+        let path = real(path).map_err(unwritable)?;
         let unwritable = |source| JournalError::Unwritable { path: path.clone(), source };
         let directory = path.parent().ok_or_else(|| unwritable(io::ErrorKind::IsADirectory.into()))?;
         if let Some(kind) = network(directory).map_err(unwritable)? {
@@ -68,7 +70,11 @@ impl Place {
         let lock =
             owner_only().create(true).truncate(false).open(beside(&path, ".lock")).map_err(unwritable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Place { path, _lock: lock }),
+            Ok(()) => {
+                // What the one before said of itself is no longer so.
+                lock.set_len(0).map_err(unwritable)?;
+                Ok(Place { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path }),
             Err(TryLockError::Error(source)) => Err(unwritable(source)),
         }
@@ -125,6 +131,37 @@ impl Place {
     /// Lets the reserve go, so that ends can be written.
     pub fn release_reserve(&self) {
         let _ = fs::remove_file(self.reserve());
+    }
+
+    /// Lets the reserve go when there is too little space for the journal to be opened at all: what is open can be made
+    /// good on a full disk too.
+    pub fn make_room(&self) {
+        let Some(directory) = self.path.parent() else { return };
+        let free = rustix::fs::statvfs(directory).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        if free.is_ok_and(|free| free < OPENING_BYTES) {
+            self.release_reserve();
+        }
+    }
+
+    /// Gives half of what the reserve held to the write-ahead log, before another process takes it: blocks beyond the
+    /// log's end, which it grows into. The other half is for the database, into which the log is moved.
+    pub fn reserve_log(&self) {
+        // SQLite's locks are on the database and on the index, so that closing another descriptor of the log harms none.
+        let Ok(log) = OpenOptions::new().write(true).open(beside(&self.path, "-wal")) else { return };
+        let _ = rustix::fs::fallocate(&log, FallocateFlags::KEEP_SIZE, 0, RESERVE_BYTES / 2);
+    }
+}
+
+/// The absolute path without symbolic links: two names of one file have one lock.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(directory), Some(name)) if !path.is_symlink() => Ok(directory.canonicalize()?.join(name)),
+        _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
 

@@ -63,7 +63,6 @@ CREATE TABLE notes (
     what TEXT NOT NULL,
     reason TEXT NOT NULL
 );
-CREATE INDEX images_tx ON images (run, tx);
 CREATE INDEX records_asked ON records (ended_ms) WHERE idempotency_body IS NOT NULL;
 ";
 
@@ -73,8 +72,10 @@ INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, le
     idempotency_key, idempotency_body, processing_code, mid)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
 
-pub(super) const INSERT_NOTE: &str =
-    "INSERT INTO notes (record, at_ms, what, reason) VALUES (?1, ?2, ?3, ?4)";
+/// Once, also when it is written again after a commit of unknown outcome.
+pub(super) const INSERT_NOTE: &str = "
+INSERT INTO notes (record, at_ms, what, reason) SELECT ?1, ?2, ?3, ?4
+WHERE NOT EXISTS (SELECT 1 FROM notes WHERE record = ?1 AND at_ms = ?2 AND what = ?3)";
 
 pub(super) const INSERT_IMAGE: &str =
     "INSERT INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -94,17 +95,30 @@ WHERE id = ?1";
 
 /// `records.tx` stays: it is the id that the client was told. `images.tx` is the one that it has now.
 pub(super) const RENAME_IMAGE: &str = "UPDATE images SET run = ?2, tx = ?3 WHERE id = ?1";
-pub(super) const FIND: &str = "SELECT id FROM images WHERE run = ?1 AND tx = ?2 ORDER BY id DESC LIMIT 1";
 
-/// A sealed image whose transaction is over since before `?2`.
+/// Whether the row that an intent was given is there.
+pub(super) const IS_THERE: &str = "SELECT 1 FROM records WHERE id = ?1 AND run = ?2 AND tx = ?3";
+
+/// An open row that cannot be read waits for a person. 5 and 6 are parked and listed: it does already.
+pub(super) const SET_ASIDE: &str = "UPDATE records SET stage = 6 WHERE id = ?1 AND stage NOT IN (5, 6)";
+
+/// A sealed image whose transaction is over.
 pub(super) const ERASE_IMAGE: &str = "
-DELETE FROM images WHERE id = ?1
-    AND NOT EXISTS (SELECT 1 FROM records r WHERE r.id = ?1 AND (r.stage <> 7 OR r.ended_ms > ?2))";
+DELETE FROM images WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM records r WHERE r.id = ?1 AND r.stage <> 7)";
+
+/// Records from `?1` on, whether they came before `?2`, and whether they are over.
+pub(super) const OLD_RECORDS: &str =
+    "SELECT id, received_ms < ?2, stage = 7 FROM records WHERE id > ?1 ORDER BY id LIMIT ?3";
+
+/// Notes about records up to `?1` that are gone.
+pub(super) const DELETE_NOTES: &str =
+    "DELETE FROM notes WHERE record <= ?1 AND record NOT IN (SELECT id FROM records)";
 
 /// The images that are open, and what is known of them.
 pub(super) const OPEN: &str = "
 SELECT i.id, r.tx, r.mti, r.received_ms, r.left_ms, r.stage, r.attempts, r.rrn, r.idempotency_key, r.idempotency_body,
-    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded
+    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded,
+    (SELECT n.what FROM notes n WHERE n.record = r.id AND n.what IN ('retried', 'forced') ORDER BY n.id DESC LIMIT 1)
 FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
 WHERE r.stage <> 7 ORDER BY i.id";
 
@@ -114,5 +128,15 @@ pub(super) const ENDED: &str =
 
 /// What ended since `?1` and is remembered for those who ask, newest first.
 pub(super) const REMEMBERED: &str = "
-SELECT tx, idempotency_key, idempotency_body, outcome, attempts, ended_ms FROM records
-WHERE idempotency_body IS NOT NULL AND stage = 7 AND ended_ms >= ?1 ORDER BY ended_ms DESC LIMIT ?2";
+SELECT r.tx, r.idempotency_key, r.idempotency_body, r.outcome, r.attempts, r.ended_ms, u.dialect, r.mti,
+    r.processing_code, r.amount, r.transmission_time, r.stan, r.local_time, r.rrn, r.approval_code, r.response_code,
+    r.tid, r.mid, r.currency
+FROM records r JOIN upstreams u ON u.id = r.upstream
+WHERE r.idempotency_body IS NOT NULL AND r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms DESC LIMIT ?2";
+
+/// What ended since `?1` and still has its message, the oldest end first.
+pub(super) const LATELY: &str = "
+SELECT i.id, r.tx, r.mti, r.received_ms, r.outcome, r.attempts, r.rrn, r.response_code, r.ended_ms,
+    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed
+FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
+WHERE r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms, i.id";

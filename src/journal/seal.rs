@@ -1,4 +1,4 @@
-//! Sealing of images: XChaCha20-Poly1305 with a random nonce for each, bound to its row.
+//! Sealing of images: XChaCha20-Poly1305 with a nonce of its own for each, bound to its row.
 //!
 //! A key is 32 bytes, written as 64 hexadecimal digits. Where several are given (one a line, or separated by blanks or
 //! commas), the first seals, and all of them unseal.
@@ -170,6 +170,11 @@ impl Keyring {
         Keyring { keys, place: self.place.clone() }
     }
 
+    /// The ids of all of them, the first first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(Key::id)
+    }
+
     /// Where they came from.
     pub fn place(&self) -> &str {
         &self.place
@@ -190,13 +195,26 @@ impl Keyring {
     /// # Errors
     /// When there are no random numbers.
     pub fn seal(&self, image: &[u8], row: &[u8]) -> io::Result<Sealed> {
+        let nonce = Nonces::new()?.next();
+        let (key_id, bytes) = self.seal_with(nonce, image, row)?;
+        Ok(Sealed { key_id: key_id.to_owned(), nonce, bytes })
+    }
+
+    /// The same with a nonce that was never used before: which key, and what is sealed.
+    ///
+    /// # Errors
+    /// When there is no key.
+    pub(super) fn seal_with(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        image: &[u8],
+        row: &[u8],
+    ) -> io::Result<(&str, Vec<u8>)> {
         let key = self.first().ok_or_else(|| io::Error::other("no key"))?;
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(no_chance)?;
         let bytes = XChaCha20Poly1305::new(&key.bytes.into())
             .encrypt(&XNonce::from(nonce), Payload { msg: image, aad: row })
             .map_err(|_| io::Error::other("sealing failed"))?;
-        Ok(Sealed { key_id: key.id.clone(), nonce, bytes })
+        Ok((&key.id, bytes))
     }
 
     /// What was sealed for `row`.
@@ -209,6 +227,41 @@ impl Keyring {
         XChaCha20Poly1305::new(&key.bytes.into())
             .decrypt(&XNonce::from(nonce), Payload { msg: bytes, aad: row })
             .map_err(|_| Unsealed::Tampered)
+    }
+}
+
+/// Random bytes for a secret.
+pub(super) fn fresh_secret() -> io::Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(no_chance)?;
+    Ok(secret)
+}
+
+/// Nonces that are never used twice: sixteen random bytes for each of these, and a count. So one call to the system is
+/// enough for all images of a run.
+pub struct Nonces {
+    prefix: [u8; NONCE_LEN - 8],
+    count: u64,
+}
+
+impl Nonces {
+    /// New ones.
+    ///
+    /// # Errors
+    /// When there are no random numbers.
+    pub fn new() -> io::Result<Nonces> {
+        let mut prefix = [0; NONCE_LEN - 8];
+        getrandom::fill(&mut prefix).map_err(no_chance)?;
+        Ok(Nonces { prefix, count: 0 })
+    }
+
+    pub(super) fn next(&mut self) -> [u8; NONCE_LEN] {
+        let mut nonce = [0; NONCE_LEN];
+        let (prefix, count) = nonce.split_at_mut(self.prefix.len());
+        prefix.copy_from_slice(&self.prefix);
+        count.copy_from_slice(&self.count.to_be_bytes());
+        self.count += 1;
+        nonce
     }
 }
 
@@ -290,6 +343,11 @@ mod tests {
         let ring = Keyring::parse(ONE, "test").unwrap();
         let (a, b) = (ring.seal(b"image", b"1").unwrap(), ring.seal(b"image", b"1").unwrap());
         assert!(a.nonce != b.nonce && a.bytes != b.bytes);
+        // Neither within a run nor in the next one.
+        let (mut one, mut two) = (Nonces::new().unwrap(), Nonces::new().unwrap());
+        let nonces: std::collections::BTreeSet<_> =
+            (0..1000).flat_map(|_| [one.next(), two.next()]).collect();
+        assert_eq!(nonces.len(), 2000);
     }
 
     #[test]

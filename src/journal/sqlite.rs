@@ -10,8 +10,14 @@
 
 mod batch;
 pub(super) mod connection;
+mod gather;
+mod lately;
+mod names;
 mod opening;
+mod pen;
+mod rows;
 mod store;
+mod sweep;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,13 +26,14 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use slog::Logger;
+use slog::{Logger, error};
 
-pub use store::ImageOf;
+pub use names::Names;
+pub use pen::ImageOf;
 
 use super::disk::{Disk, Plain};
 use super::meters::{Figures, Meters};
-use super::{Journal, JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict};
+use super::{Journal, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict};
 use crate::mux::JournalOp;
 use crate::net::TimeSource;
 use batch::Entry;
@@ -36,12 +43,17 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Operations that may wait for the disk; intents beyond it fail. All others belong to transactions that are held already.
 pub const WAITING_MAX: usize = 200_000;
 
+/// Whether an open row is a message that can be sent.
+pub type Readable = Box<dyn Fn(&OpenRow) -> bool + Send>;
+
 /// What a journal needs of the world.
 pub struct Surroundings {
     /// The time.
     pub clock: TimeSource,
     /// What is kept of a request.
     pub image: ImageOf,
+    /// Whether an open row can be read. One that cannot is listed for a person.
+    pub readable: Readable,
     /// Where it logs.
     pub log: Logger,
     /// How its disk fares.
@@ -51,7 +63,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// With the disk as it is.
     pub fn new(clock: TimeSource, image: ImageOf, log: Logger) -> Surroundings {
-        Surroundings { clock, image, log, disk: Box::new(Plain) }
+        Surroundings { clock, image, readable: Box::new(|_| true), log, disk: Box::new(Plain) }
     }
 }
 
@@ -61,7 +73,10 @@ pub struct Sqlite {
     clock: TimeSource,
     path: PathBuf,
     remembered: Vec<RememberedRow>,
+    lately: Vec<LatelyRow>,
+    names: Names,
     thread: Option<JoinHandle<()>>,
+    log: Logger,
 }
 
 /// What the journal's thread shares with those who use it.
@@ -86,6 +101,10 @@ struct Inbox {
     flush_waker: Option<Waker>,
     sweeps_wanted: u64,
     sweeps_done: u64,
+    /// The thread waits to be woken.
+    idle: bool,
+    /// Intents were refused because the disk stalls: it has to be told when it goes on.
+    stalled: bool,
     stop: bool,
     stopped: bool,
 }
@@ -123,21 +142,32 @@ impl Sqlite {
         upstream: &UpstreamIdentity,
         surroundings: Surroundings,
     ) -> Result<(Sqlite, Vec<OpenRow>), JournalError> {
-        let Surroundings { clock, image, log, disk } = surroundings;
-        let opened = opening::open(options, upstream, image, disk, clock())?;
+        let Surroundings { clock, image, readable, log, disk } = surroundings;
+        let opened = opening::open(options, upstream, image, &readable, disk, clock())?;
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
             wake: Condvar::new(),
             done: Condvar::new(),
             meters: Arc::default(),
         });
+        shared.meters.unreadable(opened.unreadable);
         let path = opened.place.path().to_owned();
-        let writer = writer::Writer::new(opened.store, opened.place, shared.clone(), clock.clone(), log);
+        let writer =
+            writer::Writer::new(opened.store, opened.place, shared.clone(), clock.clone(), log.clone());
+        let gone = Gone(shared.clone());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                // After the writer, whose end lets go of the lock; also when it panics.
+                let _gone = gone;
+                writer.run();
+            })
             .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
-        Ok((Sqlite { shared, clock, path, remembered: opened.remembered, thread: Some(thread) }, opened.rows))
+        let (remembered, lately, names) = (opened.remembered, opened.lately, opened.names);
+        Ok((
+            Sqlite { shared, clock, path, remembered, lately, names, thread: Some(thread), log },
+            opened.rows,
+        ))
     }
 
     /// Where it lies, absolutely.
@@ -148,6 +178,16 @@ impl Sqlite {
     /// What ended within `idempotencyTtl` before this start and is remembered for those who ask, oldest end first. Once.
     pub fn take_remembered(&mut self) -> Vec<RememberedRow> {
         std::mem::take(&mut self.remembered)
+    }
+
+    /// What ended within `lateWindow` before this start, oldest end first. Once.
+    pub fn take_lately(&mut self) -> Vec<LatelyRow> {
+        std::mem::take(&mut self.lately)
+    }
+
+    /// What outlives the process so that transactions can be asked for by name.
+    pub fn names(&self) -> Names {
+        self.names
     }
 
     /// Its counters, to be read by others later.
@@ -179,21 +219,32 @@ impl Journal for Sqlite {
             return;
         }
         let at = (self.clock)();
-        let mut inbox = self.shared.lock();
-        let mut full = Vec::new();
+        let is_stalled = self.shared.meters.is_stalled(at.uptime);
+        let mut guard = self.shared.lock();
+        let inbox = &mut *guard;
         for op in ops.drain(..) {
             match op {
-                JournalOp::Intent { id, .. } if inbox.waiting() >= WAITING_MAX || inbox.stopped => {
-                    full.push(Verdict::Failed(id));
+                JournalOp::Intent { id, .. }
+                    if is_stalled || inbox.stopped || inbox.waiting() >= WAITING_MAX =>
+                {
+                    inbox.verdicts.push(Verdict::Failed(id));
+                    if is_stalled && !inbox.stalled && !inbox.stopped {
+                        error!(self.log, "the journal takes no new transactions"; "reason" => "the disk stalls",
+                            "file" => %self.path.display());
+                        inbox.stalled = true;
+                    }
                 }
+                // Nobody is there to write it; the start after this reads what was written.
+                _ if inbox.stopped => {}
                 op => inbox.entries.push(Entry { op, at }),
             }
         }
-        inbox.verdicts.append(&mut full);
-        let (waiting, oldest) = (inbox.waiting(), inbox.oldest_end());
-        self.shared.meters.waiting(waiting, oldest);
-        drop(inbox);
-        self.shared.wake.notify_one();
+        self.shared.meters.waiting(inbox.waiting(), inbox.oldest_end());
+        let idle = std::mem::take(&mut inbox.idle);
+        drop(guard);
+        if idle {
+            self.shared.wake.notify_one();
+        }
     }
 
     fn poll_verdicts(&mut self, cx: &mut Context<'_>, verdicts: &mut Vec<Verdict>) -> Poll<()> {
@@ -238,5 +289,25 @@ impl Drop for Sqlite {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells those who wait that the thread has ended.
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let mut inbox = self.0.lock();
+        inbox.stopped = true;
+        for entry in std::mem::take(&mut inbox.entries) {
+            if let JournalOp::Intent { id, .. } = entry.op {
+                inbox.verdicts.push(Verdict::Failed(id));
+            }
+        }
+        let wakers = [inbox.verdict_waker.take(), inbox.flush_waker.take()];
+        drop(inbox);
+        self.0.meters.ended();
+        self.0.done.notify_all();
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }

@@ -8,11 +8,11 @@ use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
 use super::keys::TombKind;
+use super::mutant::Mutant;
 use super::records::{self, Record, State, Status};
 use super::terminals::TerminalIndex;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
 use crate::dialect::RequestClass;
-use crate::iso8583::field;
 use crate::rules::{MakeGood, Request};
 use crate::time::Now;
 
@@ -40,7 +40,9 @@ impl Mux {
         request: Box<Request>,
         record: Option<Record>,
     ) {
-        if let Some(record) = &record {
+        if let Some(record) = &record
+            && !self.mutant(Mutant::IdempotencyIgnored)
+        {
             match self.records.known(record) {
                 records::Known::New => {}
                 records::Known::Same(id) => return self.ask_again(now, client, id),
@@ -99,15 +101,25 @@ impl Mux {
         }
     }
 
+    /// Whether there is a place for one more, beside those that come back when the host says something of them after
+    /// their end: these always find one.
+    pub(super) fn has_room(&self) -> bool {
+        self.transactions.room() > self.keys.mattering()
+    }
+
     /// Why a request that would have to be made good cannot be taken, if so.
     fn why_not(&self, make_good: MakeGood) -> Option<Failure> {
-        if !self.transactions.has_room() {
+        if !self.has_room() {
             return Some(Failure::QueueFull);
         }
         if make_good == MakeGood::Nothing {
             return None;
         }
-        if self.keys.is_full() || self.tally.owed >= self.settings.saf_max as u64 {
+        if self.mutant(Mutant::TableUnbounded) {
+            return None;
+        }
+        let kept = self.tally.owed + self.waits_for_person;
+        if self.keys.is_full() || kept >= self.settings.saf_max as u64 {
             return Some(Failure::TableFull);
         }
         (self.settings.journaled && !self.journal_up).then_some(Failure::JournalDown)
@@ -153,7 +165,7 @@ impl Mux {
         record: Option<Record>,
         owner: TxId,
     ) {
-        if !self.transactions.has_room() {
+        if !self.has_room() {
             return self.refuse(client, &request, Failure::QueueFull);
         }
         let id = self.enter(now, client, request, record, None, Phase::Joined(owner));
@@ -272,6 +284,7 @@ impl Mux {
             let same = other.request.mti().first() == mti.first();
             let repeats = repeats && same && request.is_same_as(&other.request, &self.settings.echoed);
             match &other.phase {
+                _ if repeats && self.mutant(Mutant::RepeatIsStranger) => {}
                 Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight if repeats => {
                     return Known::Repeats(id);
                 }
@@ -289,10 +302,7 @@ impl Mux {
                         OwedState::Parked | OwedState::Listed => superseded = Some(id),
                         // For that sale, not for another one with its key: by terminal and amount, for a client may
                         // give its reversal a time of its own.
-                        _ if reversing
-                            && mti.is_reversal()
-                            && request.is_same_as(&other.request, &[field::TID]) =>
-                        {
+                        _ if reversing && mti.is_reversal() && request.is_same_as(&other.request, &[]) => {
                             return Known::Joins(id);
                         }
                         // The same advice again, not another one that happens to have its key.
@@ -302,6 +312,7 @@ impl Mux {
                         {
                             return Known::Joins(id);
                         }
+                        _ if self.mutant(Mutant::ReservedKeyIgnored) => {}
                         _ => return Known::Refused(Failure::KeyReserved),
                     }
                 }
@@ -367,6 +378,11 @@ impl Mux {
         }
         let (owed, waiting) =
             (terminal.owed.front(&self.transactions), terminal.waiting.front(&self.transactions));
+        let owed = owed.filter(|_| waiting.is_none() || !self.mutant(Mutant::RequestOvertakes));
+        let waiting = match self.mutant(Mutant::NewestFirst) {
+            true => terminal.waiting.back(&self.transactions),
+            false => waiting,
+        };
         let Some(id) = owed.or(waiting) else { return self.terminals.leave(index) };
         self.unplace(id);
         if let Some(terminal) = self.terminals.get_mut(index) {
@@ -396,6 +412,9 @@ impl Mux {
         } else if self.link_up {
             transaction.phase = Phase::Committing;
             self.journal_intent(id);
+            if self.mutant(Mutant::CommitNotAwaited) {
+                self.durable(now, id);
+            }
         } else {
             self.place(id, Place::Turn);
         }
@@ -493,7 +512,13 @@ impl Mux {
         self.journal_up = false;
         let Some(transaction) = self.transactions.get(id) else { return };
         // Of unknown outcome: the journal reads it back and says so. Until then it must not be sent, and its deadline runs.
-        if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing) {
+        if unknown && self.mutant(Mutant::UnknownIsDurable) {
+            return self.durable(now, id);
+        }
+        if self.mutant(Mutant::FailedIsDurable) {
+            return self.durable(now, id);
+        }
+        if !unknown && matches!(transaction.phase, Phase::Queued | Phase::Committing | Phase::Owed(_)) {
             if transaction_is_alone(Some(transaction)) {
                 // Its client is gone and counts on us; as it may be repeated, sending it is better than forgetting it.
                 return self.durable_or_not(now, id);
@@ -517,6 +542,9 @@ impl Mux {
             return Some(Failure::LinkDown);
         }
         let left = transaction.deadline.saturating_sub(now.uptime);
+        if self.mutant(Mutant::SentTooLate) {
+            return None;
+        }
         if left < self.settings.min_response_time || left.is_zero() {
             return Some(self.why_expired(id));
         }
@@ -543,14 +571,25 @@ impl Mux {
             }
             let Some(transaction) = self.transactions.get_mut(id) else { continue };
             if transaction.make_good() == MakeGood::CarryOn && transaction.client.is_none() {
-                // Nobody waits for its answer: from here on it is the list of what is owed that sees to it.
+                // Nobody waits for its answer: from here on it is the list of what is owed that sees to it. It goes out
+                // now all the same: its place in its terminal's order is here, however short the hold.
                 self.owe(now, id, Owed::new(Owing::Advice, 0, self.settings.reversal_hold), Doubt::Advice);
-                continue;
+                if self.mutant(Mutant::AdviceLosesPlace) {
+                    continue;
+                }
+                self.unplace(id);
+                return self.send_owed(now, id);
             }
             transaction.phase = Phase::InFlight;
             transaction.left_at = Some(now.uptime);
             let bytes = transaction.request.bytes().clone();
             self.place(id, Place::InFlight);
+            if self.mutant(Mutant::DoubleSend) && bytes.len() % 2 == 0 {
+                self.place(id, Place::Ready);
+            }
+            if self.mutant(Mutant::TerminalNotLocked) {
+                self.free_terminal(now, id);
+            }
             return Some(Transmit { id: Some(id), bytes });
         }
         None
@@ -558,11 +597,13 @@ impl Mux {
 
     /// A reversal that came up after its turn goes before it: of its terminal, or with its key.
     fn yields_to_reversal(&mut self, now: Now, id: TxId) -> bool {
+        let overtakes = self.mutant(Mutant::RequestOvertakes);
         let Some(transaction) = self.transactions.get_mut(id) else { return true };
         let (key, index) = (transaction.key, transaction.terminal);
         if let Some(index) = index
             && let Some(terminal) = self.terminals.get_mut(index)
             && !terminal.owed.is_empty()
+            && !overtakes
         {
             transaction.phase = Phase::Queued;
             transaction.place = Place::Waiting;
@@ -601,6 +642,9 @@ impl Mux {
             }
             Phase::InFlight => {
                 self.fail(id, Failure::TimedOut);
+                if self.mutant(Mutant::DeadlineForgets) {
+                    return self.end(now, id, FinalState::Unanswered, None);
+                }
                 self.make_good(now, id, Doubt::NoReply);
             }
             Phase::Answered(_) => {
@@ -623,8 +667,10 @@ impl Mux {
     /// Its deadline passed, or its client left, before it was sent. A request is over; an advice or reversal of the
     /// client's stays in its place and is carried on.
     pub(super) fn leave_waiting(&mut self, now: Now, id: TxId, failure: Failure) {
-        let carried_on = self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::CarryOn);
-        if carried_on {
+        // (It may be over already: ending one at a drain lets its terminal go on to the next.)
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let carried_on = transaction.make_good() == MakeGood::CarryOn;
+        if carried_on && !self.mutant(Mutant::AdviceForgotten) {
             self.fail(id, failure);
             self.set_timer(id, Timer::None);
         } else {

@@ -4,7 +4,7 @@
 use super::event::TxId;
 
 /// Bits of a [`TxId`] that hold the place in the slab: four million items at most.
-const INDEX_BITS: u32 = 22;
+pub(super) const INDEX_BITS: u32 = 22;
 /// No item.
 const NIL: u32 = u32::MAX;
 
@@ -29,16 +29,17 @@ pub(super) struct Arena<T> {
     slots: Vec<(u64, Option<T>)>,
     free: Vec<u32>,
     serial: u64,
+    most: usize,
 }
 
 impl<T> Arena<T> {
     pub(super) fn new() -> Arena<T> {
-        Arena { slots: Vec::new(), free: Vec::new(), serial: 0 }
+        Arena { slots: Vec::new(), free: Vec::new(), serial: 0, most: 1 << INDEX_BITS }
     }
 
-    /// Whether there is room for another item.
-    pub(super) fn has_room(&self) -> bool {
-        !self.free.is_empty() || self.slots.len() < 1 << INDEX_BITS
+    /// How many more items there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.free.len() + (self.most - self.slots.len().min(self.most))
     }
 
     /// Numbers further items after `id`, which named one in a process before: no id names two.
@@ -46,7 +47,7 @@ impl<T> Arena<T> {
         self.serial = self.serial.max(id.0 >> INDEX_BITS);
     }
 
-    /// Puts in what `make` makes of its id. The caller has checked [`Arena::has_room`].
+    /// Puts in what `make` makes of its id. The caller has checked [`Arena::room`].
     pub(super) fn insert(&mut self, make: impl FnOnce(TxId) -> T) -> TxId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
@@ -129,6 +130,10 @@ impl<const KIND: usize> List<KIND> {
 
     pub(super) fn front<T>(&self, arena: &Arena<T>) -> Option<TxId> {
         arena.id_at(self.head)
+    }
+
+    pub(super) fn back<T>(&self, arena: &Arena<T>) -> Option<TxId> {
+        arena.id_at(self.tail)
     }
 
     pub(super) fn push_back<T: Linked<KIND>>(&mut self, arena: &mut Arena<T>, id: TxId) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::action::{Action, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
 use super::arena::{Arena, Link, List};
 use super::event::{Event, TxId};
-use super::keys::{Keys, TombKind, Tombstone};
+use super::keys::{Counted, Keys, TombKind, Tombstone};
 use super::outcomes::Outcomes;
 use super::records::{Records, Status};
 use super::settings::Settings;
@@ -54,6 +54,8 @@ pub struct Mux {
     pub(super) terminals_to_look_at: VecDeque<TerminalIndex>,
     /// Owed ones for which their terminal waits.
     pub(super) holding: BTreeSet<TxId>,
+    /// Listed in this process, and gone from here: the journal has them until a person has seen to them.
+    pub(super) listed_away: BTreeSet<TxId>,
     pub(super) link_up: bool,
     pub(super) journal_up: bool,
     pub(super) draining: Option<Duration>,
@@ -66,6 +68,10 @@ pub struct Mux {
     pub(super) timings: Timings,
     /// Open transactions that `maxQueue` counts: waiting, in flight, being delivered.
     pub(super) held: usize,
+    /// Parked and listed ones: they stay until a person has decided.
+    pub(super) waits_for_person: u64,
+    /// Owed ones that had no try in this process: a drain waits for it.
+    pub(super) untried: u64,
 }
 
 impl Mux {
@@ -88,6 +94,7 @@ impl Mux {
             actions: VecDeque::new(),
             terminals_to_look_at: VecDeque::new(),
             holding: BTreeSet::new(),
+            listed_away: BTreeSet::new(),
             link_up: false,
             journal_up: true,
             draining: None,
@@ -98,6 +105,8 @@ impl Mux {
             outcomes: Outcomes::default(),
             timings: Timings::default(),
             held: 0,
+            waits_for_person: 0,
+            untried: 0,
             settings,
         }
     }
@@ -433,8 +442,8 @@ impl Mux {
         });
         if let Some(kind) = kind {
             let until = now.uptime + self.settings.late_window;
-            let order = Link::LOOSE;
-            self.keys.bury(Tombstone { id, key, mti, secured, state, until, kind, order });
+            let (counted, order) = (Counted::As(state), Link::LOOSE);
+            self.keys.bury(Tombstone { id, key, mti, secured, counted, until, kind, order });
         }
         self.keys.leave(key, id);
         let Some(index) = index else { return };

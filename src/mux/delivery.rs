@@ -7,7 +7,9 @@ use smallvec::SmallVec;
 use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome};
 use super::core::{Mux, TombKindOf};
 use super::event::{ClientTag, TxId};
-use super::transaction::{Phase, Timer, Transaction};
+use super::mutant::Mutant;
+use super::recovery::OnUndelivered;
+use super::transaction::{Phase, Place, Timer, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::rules::{Answer, AnswerRecord, MakeGood};
 use crate::time::Now;
@@ -22,6 +24,12 @@ impl Mux {
         self.note_answer(now, id, answer);
         let class = answer.request_class();
         self.journal(|| JournalOp::Answered { id, class, answer: Box::new(AnswerRecord::of(answer)) });
+        if self.mutant(Mutant::AnswerDropped) && now.wall_ms % 2 == 0 {
+            return self.end(now, id, FinalState::Delivered, None);
+        }
+        if self.mutant(Mutant::EndBeforeDelivery) {
+            self.journal(|| JournalOp::End { id, state: FinalState::Delivered });
+        }
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let bytes = answer.message().raw().clone();
         transaction.phase = Phase::Answered(class);
@@ -44,7 +52,10 @@ impl Mux {
     /// The answer is known and the client will not get it.
     fn settle_undelivered(&mut self, now: Now, id: TxId, class: RequestClass, why: Doubt) {
         let reversible = self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::Reverse);
-        if reversible && class == RequestClass::Declined {
+        if self.mutant(Mutant::UndeliveredForgotten) {
+            return self.end(now, id, FinalState::Unanswered, None);
+        }
+        if reversible && class == RequestClass::Declined && !self.mutant(Mutant::DeclineReversed) {
             return self.end(now, id, FinalState::DeclinedUndelivered, Some(TombKindOf::Unsettled));
         }
         self.make_good(now, id, why);
@@ -138,29 +149,44 @@ impl Mux {
     }
 
     pub(super) fn delivery_failed(&mut self, now: Now, id: TxId) {
+        let ignored = self.mutant(Mutant::FailedAcknowledgementIgnored);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         match &transaction.phase {
             Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
+            Phase::Delivered(..) if ignored => {}
             Phase::Delivered(..) => {
                 transaction.holders = transaction.holders.saturating_sub(1);
                 if transaction.holders > 0 {
                     return;
                 }
-                self.uncount_end(FinalState::Delivered);
-                self.records.reopened(id, id);
+                let reversible = transaction.make_good() == MakeGood::Reverse;
+                self.undo_end(id);
+                if reversible && self.settings.on_undelivered == OnUndelivered::List {
+                    return self.list(now, id);
+                }
                 self.make_good(now, id, Doubt::Undelivered);
             }
             _ => {}
         }
     }
 
+    /// It had ended as delivered, and has not: for the journal too, where its row is over once that end is durable.
+    pub(super) fn undo_end(&mut self, id: TxId) {
+        self.uncount_end(FinalState::Delivered);
+        self.records.reopened(id, id);
+        if !self.mutant(Mutant::ReopenNotJournaled) {
+            self.journal(|| JournalOp::Reopened { id, was: id });
+        }
+    }
+
     /// A session had the answer and could not deliver it, or not in time.
     pub(super) fn undelivered(&mut self, now: Now, id: TxId, why: Doubt) {
+        let stops = self.draining.is_some_and(|deadline| now.uptime >= deadline);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let Phase::Answered(class) = transaction.phase else { return };
         transaction.client = None;
         if let Some(next) = transaction.next_client.take() {
-            if now.uptime >= transaction.deadline {
+            if now.uptime >= transaction.deadline || stops {
                 let outcome = Outcome::Failed(Failure::TooLate);
                 self.actions.push_back(Action::Reply { id: None, client: next, outcome });
                 return self.settle_undelivered(now, id, class, why);
@@ -205,7 +231,13 @@ impl Mux {
         self.unplace(id);
         match self.transactions.get(id).map(|transaction| &transaction.phase) {
             Some(Phase::InFlight) => {
+                if self.mutant(Mutant::BufferSurvivesReconnect) {
+                    return self.place(id, Place::Ready);
+                }
                 self.fail(id, Failure::LinkLost);
+                if self.mutant(Mutant::LinkLossForgets) {
+                    return self.end(now, id, FinalState::Unanswered, None);
+                }
                 self.make_good(now, id, Doubt::LinkLost);
             }
             Some(Phase::Owed(_)) => self.owed_lost_with_link(now, id),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::action::{Action, Doubt, Failure};
 use super::core::Mux;
 use super::event::TxId;
-use super::transaction::{OwedState, Phase, Transaction};
-use crate::rules::MakeGood;
+use super::mutant::Mutant;
+use super::transaction::Phase;
 use crate::time::Now;
 
 impl Mux {
@@ -33,9 +33,11 @@ impl Mux {
         let Some(deadline) = self.draining.filter(|_| !self.drained) else { return };
         if !self.waiting_refused && now.uptime >= self.last_sending(deadline) {
             self.waiting_refused = true;
-            for id in self.open_ids(|phase| matches!(phase, Phase::Queued | Phase::Committing | Phase::Ready))
-            {
-                self.leave_waiting(now, id, Failure::Draining);
+            for id in self.open_ids(waits) {
+                // (Ending one lets its terminal go on: the next one may be over by now, or be owed.)
+                if self.is_still(id, waits) {
+                    self.leave_waiting(now, id, Failure::Draining);
+                }
             }
         }
         if now.uptime >= deadline {
@@ -53,9 +55,11 @@ impl Mux {
             self.make_good(now, id, Doubt::Stopped);
         }
         // Advices without a client still wait for their turn: nobody else carries them on.
-        for id in self.open_ids(|phase| matches!(phase, Phase::Queued | Phase::Committing | Phase::Ready)) {
-            self.fail(id, Failure::Draining);
-            self.make_good(now, id, Doubt::Stopped);
+        for id in self.open_ids(waits) {
+            if self.is_still(id, waits) {
+                self.fail(id, Failure::Draining);
+                self.make_good(now, id, Doubt::Stopped);
+            }
         }
         self.come_to_rest();
     }
@@ -70,18 +74,15 @@ impl Mux {
         if self.draining.is_none() || self.drained || self.held > 0 || now.uptime == Duration::MAX {
             return;
         }
-        // Every reversal gets a try: one that was sent and answered or timed out has had it.
-        let tried = |transaction: &Transaction| match &transaction.phase {
-            Phase::Owed(owed) => match owed.state {
-                OwedState::Parked | OwedState::Listed => true,
-                OwedState::InFlight => false,
-                OwedState::Waiting => owed.attempts > u32::from(transaction.make_good() == MakeGood::CarryOn),
-            },
-            _ => true,
-        };
-        if self.tally.owed == 0 || self.transactions.iter().all(tried) {
+        // Every reversal gets a try: one that was sent by this process and answered or timed out has had it.
+        let tried = self.untried == 0 || self.mutant(Mutant::DrainedTooEarly);
+        if tried && self.in_flight.is_empty() {
             self.come_to_rest();
         }
+    }
+
+    fn is_still(&self, id: TxId, wanted: impl Fn(&Phase) -> bool) -> bool {
+        self.transactions.get(id).is_some_and(|transaction| wanted(&transaction.phase))
     }
 
     fn open_ids(&self, wanted: impl Fn(&Phase) -> bool) -> Vec<TxId> {
@@ -90,4 +91,9 @@ impl Mux {
         ids.sort();
         ids
     }
+}
+
+/// Not sent yet.
+fn waits(phase: &Phase) -> bool {
+    matches!(phase, Phase::Queued | Phase::Committing | Phase::Ready)
 }

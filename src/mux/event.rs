@@ -104,6 +104,10 @@ impl TxId {
     pub const fn from_bits(bits: u64) -> TxId {
         TxId(bits)
     }
+    /// Whether it is the first of its mux.
+    pub(super) const fn is_first(self) -> bool {
+        self.0 >> super::arena::INDEX_BITS == 1
+    }
 }
 
 impl fmt::Display for TxId {

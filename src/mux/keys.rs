@@ -36,6 +36,13 @@ pub(super) struct KeySlot {
     tombs: SmallVec<[TombId; 1]>,
 }
 
+impl KeySlot {
+    /// Whether more than one transaction has the key, or had it lately.
+    pub(super) fn is_shared(&self) -> bool {
+        self.live.len() + self.tombs.len() > 1
+    }
+}
+
 /// What is remembered of an ended transaction for `lateWindow`.
 pub(super) struct Tombstone {
     pub(super) id: TxId,
@@ -43,8 +50,8 @@ pub(super) struct Tombstone {
     pub(super) mti: Mti,
     /// What it brought to the secured amount of the statistics and was not taken back.
     pub(super) secured: i64,
-    /// The state under which it was counted.
-    pub(super) state: FinalState,
+    /// Where it was counted.
+    pub(super) counted: Counted,
     pub(super) until: Duration,
     pub(super) kind: TombKind,
     pub(super) order: Link,
@@ -54,6 +61,18 @@ impl Linked<ORDER> for Tombstone {
     fn link(&mut self) -> &mut Link {
         &mut self.order
     }
+}
+
+/// Where an ended transaction was counted.
+#[derive(Clone, Copy)]
+pub(super) enum Counted {
+    /// Here, under this state.
+    As(FinalState),
+    /// By the process before, which left it in this row of the journal.
+    Before {
+        /// The row.
+        row: i64,
+    },
 }
 
 /// How it ended, and what a further answer can still mean.
@@ -70,6 +89,15 @@ pub(super) enum TombKind {
 }
 
 impl TombKind {
+    /// The request, where it is still wanted.
+    pub(super) fn request(&self) -> Option<&Request> {
+        match self {
+            TombKind::Settled(_) | TombKind::Unanswered => None,
+            TombKind::Unsettled(request, _) => Some(request),
+            TombKind::Reversed(ended) => Some(&ended.0),
+        }
+    }
+
     fn is_harmless(&self) -> bool {
         matches!(self, TombKind::Settled(_) | TombKind::Unanswered)
     }
@@ -161,7 +189,7 @@ impl Keys {
         self.forget_if_unused(index);
     }
 
-    fn forget_if_unused(&mut self, index: KeyIndex) {
+    pub(super) fn forget_if_unused(&mut self, index: KeyIndex) {
         let Some(slot) = self.get(index) else { return };
         if !slot.live.is_empty() || !slot.tombs.is_empty() {
             return;
@@ -187,13 +215,13 @@ impl Keys {
                 tomb.secured += older.map_or(0, |older| older.secured);
             }
         }
-        if (self.count() >= self.tombs_max || !self.tombs.has_room())
+        if (self.count() >= self.tombs_max || self.tombs.room() == 0)
             && let Some(oldest) = self.harmless.front(&self.tombs)
             && let Some(forgotten) = self.exhume(oldest)
         {
             self.forget_if_unused(forgotten.key);
         }
-        if !self.tombs.has_room() {
+        if self.tombs.room() == 0 {
             // Not while `tombs_max` and the open transactions together are less than an arena's four million places.
             debug_assert!(false, "more tombstones than places");
             return;
@@ -289,6 +317,11 @@ impl Keys {
         self.harmless.len() + self.mattering.len()
     }
 
+    /// How many of them must not be forgotten: each can come back as an open transaction.
+    pub(super) fn mattering(&self) -> usize {
+        self.mattering.len()
+    }
+
     /// Whether every tombstone there is room for is one that must not be forgotten.
     pub(super) fn is_full(&self) -> bool {
         self.mattering.len() >= self.tombs_max
@@ -305,17 +338,9 @@ mod tests {
         for n in 0..100u64 {
             let key = keys.enter(&MatchKey(n.to_be_bytes().as_slice().into()));
             let (id, until) = (TxId(n), Duration::from_secs(600));
-            let (state, kind) = (FinalState::Delivered, TombKind::Settled(None));
-            keys.bury(Tombstone {
-                id,
-                key,
-                mti: Mti::new(0x0200),
-                state,
-                until,
-                kind,
-                secured: 0,
-                order: Link::LOOSE,
-            });
+            let (counted, kind) = (Counted::As(FinalState::Delivered), TombKind::Settled(None));
+            let (mti, order) = (Mti::new(0x0200), Link::LOOSE);
+            keys.bury(Tombstone { id, key, mti, counted, until, kind, secured: 0, order });
             keys.leave(key, id);
         }
         assert_eq!(keys.count(), 2);

@@ -3,7 +3,8 @@
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatched};
 use super::core::Mux;
 use super::event::TxId;
-use super::keys::{KeyIndex, TombId, TombKind, Tombstone};
+use super::keys::{Counted, KeyIndex, TombId, TombKind, Tombstone};
+use super::mutant::Mutant;
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::field;
@@ -23,6 +24,7 @@ impl Mux {
                 _ => self.answered(now, id, answer),
             },
             Found::Late(id) => self.late(now, id, answer),
+            Found::Earlier(id) => self.owed_answered_late(now, id, answer),
             Found::Several => self.unmatched(answer, Unmatched::Ambiguous),
             Found::None(why) => {
                 if !self.came_late(now, index, answer) && !self.came_after_the_end(now, index, answer) {
@@ -62,6 +64,8 @@ impl Mux {
             let candidate = match self.judge(transaction, answer) {
                 Ok(()) => Candidate::Waits(id),
                 Err(_) if self.timed_out_with(transaction, answer) => Candidate::IsLate(id),
+                // A reversal whose time for an answer is over competes with the others of its key, too.
+                Err(_) if self.answers_earlier_sending(transaction, answer) => Candidate::Earlier(id),
                 Err(Unmatched::UnknownKey) => continue,
                 Err(reason) => {
                     why = reason;
@@ -77,9 +81,10 @@ impl Mux {
             }
         }
         match best {
-            Some(_) if tie => Found::Several,
+            Some(_) if tie && !self.mutant(Mutant::TieIsScored) => Found::Several,
             Some((_, Candidate::Waits(id))) => Found::One(id),
             Some((_, Candidate::IsLate(id))) => Found::Late(id),
+            Some((_, Candidate::Earlier(id))) => Found::Earlier(id),
             None => Found::None(why),
         }
     }
@@ -99,11 +104,36 @@ impl Mux {
         match transaction.awaited() {
             None => Err(Unmatched::UnknownKey),
             Some(mti) if mti != answer.mti() => Err(Unmatched::WrongMti),
-            Some(_) if !answer.agrees_with(transaction.request.message(), &self.settings.echoed) => {
+            Some(_)
+                if !self.mutant(Mutant::EchoIgnored)
+                    && !answer.agrees_with(transaction.request.message(), &self.settings.echoed) =>
+            {
                 Err(Unmatched::Disagrees)
             }
+            Some(_) if self.is_of_a_twin(transaction, answer) => Err(Unmatched::Disagrees),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether this is rather the answer to another one with its key: that has the answer's amount, and this one has not.
+    /// (By itself another amount says little: a host may approve less.)
+    fn is_of_a_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
+        agree_in_amount(&transaction.request, answer) == Some(false)
+            && self.has_twin(transaction, answer, |twin| agree_in_amount(twin, answer) == Some(true))
+    }
+
+    /// Whether `answer` agrees with another transaction as well that has, or lately had, the key of this one.
+    fn has_twin(&self, transaction: &Transaction, answer: &Answer, is_it: impl Fn(&Request) -> bool) -> bool {
+        let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.is_shared()) else { return false };
+        let is_twin = |other: &Request| {
+            other.mti().first() == transaction.request.mti().first()
+                && answer.agrees_with(other.message(), &self.settings.echoed)
+                && is_it(other)
+        };
+        let live = slot.live.iter().filter(|id| **id != transaction.id);
+        let mut live = live.filter_map(|id| self.transactions.get(*id));
+        let mut ended = self.keys.tombs(transaction.key).filter_map(|(_, tomb)| tomb.kind.request());
+        live.any(|other| is_twin(&other.request)) || ended.any(is_twin)
     }
 
     /// The answer to a request that is being made good, or whose answer is being delivered.
@@ -134,8 +164,14 @@ impl Mux {
 
     /// The answer to a sale whose reversal is open.
     fn late(&mut self, now: Now, id: TxId, answer: &Answer) {
+        let cancels_sent = self.mutant(Mutant::LateDeclineCancelsSent);
         self.count_late(id, answer);
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
+        // Of two that agree in all but the amount the host may have declined the other one.
+        let surely_its_own = self.transactions.get(id).is_some_and(|transaction| {
+            agree_in_amount(&transaction.request, answer) == Some(true)
+                || !self.has_twin(transaction, answer, |_| true)
+        });
         let Some(owed) = self.transactions.get_mut(id).and_then(Transaction::owed_mut) else { return };
         match answer.request_class() {
             // The reversal stands, and can name the host's own reference from now on.
@@ -146,9 +182,17 @@ impl Mux {
                     self.journal(|| JournalOp::Learned { id, rrn });
                 }
             }
+            RequestClass::Declined
+                if cancels_sent && matches!(owed.state, OwedState::Waiting | OwedState::InFlight) =>
+            {
+                self.cancel_owed(now, id);
+            }
             // A host that has approved as well has a sale in its books, whatever else it says.
             RequestClass::Declined
-                if owed.was_never_sent() && owed.state == OwedState::Waiting && !owed.approved =>
+                if owed.was_never_sent()
+                    && owed.state == OwedState::Waiting
+                    && !owed.approved
+                    && surely_its_own =>
             {
                 self.cancel_owed(now, id);
             }
@@ -167,6 +211,7 @@ impl Mux {
         (owed.attempts > 0 || owed.maybe_sent)
             && response == Some(answer.mti())
             && answer.agrees_with(transaction.request.message(), &self.settings.echoed)
+            && !self.is_of_a_twin(transaction, answer)
     }
 
     /// What the host says of a reversal or advice counts also when it comes after its time. Only a parked or listed
@@ -183,8 +228,13 @@ impl Mux {
                 return;
             }
             self.uncount_end(state);
+            self.waits_for_person -= 1;
             self.records.reopened(id, id);
             self.tally.owed += 1;
+        }
+        // One that waits for its terminal or its time goes on waiting, unless this ends it.
+        if self.would_try_again(now, id, answer.reversal_class()) {
+            return self.note_owed_answer(id, answer);
         }
         self.owed_answered(now, id, answer);
     }
@@ -204,13 +254,13 @@ impl Mux {
     fn second_answer(&mut self, now: Now, id: TxId, first: RequestClass, answer: &Answer) {
         let reversible =
             self.transactions.get(id).is_some_and(|t| t.make_good() == MakeGood::Reverse && !t.joined);
+        let first = if self.mutant(Mutant::DuplicateIsLate) { RequestClass::Declined } else { first };
         if !reversible || first == RequestClass::Approved || answer.request_class() != RequestClass::Approved
         {
             return self.again(answer);
         }
         if matches!(self.transactions.get(id).map(|t| &t.phase), Some(Phase::Delivered(..))) {
-            self.uncount_end(FinalState::Delivered);
-            self.records.reopened(id, id);
+            self.undo_end(id);
         }
         self.approved_after_decline(id, answer);
         let next = self.transactions.get_mut(id).and_then(|transaction| transaction.next_client.take());
@@ -279,23 +329,25 @@ impl Mux {
 
     /// The host approves what it had declined: that has to be undone.
     fn reopen_declined(&mut self, now: Now, tomb: TombId, answer: &Answer) {
+        if self.mutant(Mutant::ApprovalAfterDeclineForgotten) {
+            return;
+        }
         let Some(tomb) = self.keys.exhume(tomb) else { return };
-        let (index, state) = (tomb.key, tomb.state);
         let TombKind::Unsettled(request, _) = tomb.kind else { return };
-        self.uncount_end(state);
-        let id = self.reenter(now, tomb.id, request, index);
+        let id = self.reenter(now, tomb.id, tomb.counted, request, tomb.key);
         self.approved_after_decline(id, answer);
         self.make_good(now, id, Doubt::ApprovedAfterDecline);
     }
 
     /// The host had answered our reversal before it approved the sale: one more repeat, with what it told.
     fn reopen_reversed(&mut self, now: Now, tomb: TombId, answer: &Answer) {
+        if self.mutant(Mutant::LateApprovalForgotten) {
+            return;
+        }
         let Some(tomb) = self.keys.exhume(tomb) else { return };
-        let (index, state) = (tomb.key, tomb.state);
         let TombKind::Reversed(ended) = tomb.kind else { return };
         let (request, before) = *ended;
-        self.uncount_end(state);
-        let id = self.reenter(now, tomb.id, Box::new(request), index);
+        let id = self.reenter(now, tomb.id, tomb.counted, Box::new(request), tomb.key);
         self.count_late(id, answer);
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
         if let Some(rrn) = rrn.clone() {
@@ -330,7 +382,15 @@ impl Mux {
 impl Mux {
     /// A transaction that had ended comes back, without a client, to be made good. It has a new id; the journal and the
     /// log are told which one it had.
-    fn reenter(&mut self, now: Now, id: TxId, request: Box<Request>, key: KeyIndex) -> TxId {
+    /// There is always a place for it: see [`Mux::has_room`].
+    fn reenter(
+        &mut self,
+        now: Now,
+        id: TxId,
+        counted: Counted,
+        request: Box<Request>,
+        key: KeyIndex,
+    ) -> TxId {
         let new = self.transactions.insert(|new| Transaction::reopened(new, id, request, key, now.uptime));
         if let Some(slot) = self.keys.get_mut(key) {
             slot.live.push(new);
@@ -339,10 +399,27 @@ impl Mux {
         if let Some(transaction) = self.transactions.get_mut(new) {
             transaction.recorded = recorded;
         }
-        self.journal(|| JournalOp::Reopened { id: new, was: id });
+        match counted {
+            Counted::As(state) => {
+                self.uncount_end(state);
+                self.journal(|| JournalOp::Reopened { id: new, was: id });
+            }
+            Counted::Before { row } => {
+                self.tally.recovered += 1;
+                self.tally.open += 1;
+                self.journal(|| JournalOp::Adopt { id: new, row });
+                self.journal(|| JournalOp::Reopened { id: new, was: new });
+            }
+        }
         self.fact(Fact::Reopened { id: new, was: id });
         new
     }
+}
+
+/// Whether the amounts agree; `None` where one of both has none.
+fn agree_in_amount(request: &Request, answer: &Answer) -> Option<bool> {
+    let told = answer.message().value(field::AMOUNT)?;
+    Some(told == request.message().value(field::AMOUNT)?)
 }
 
 fn is_overdue(transaction: &Transaction, now: Now) -> bool {
@@ -354,6 +431,7 @@ fn is_overdue(transaction: &Transaction, now: Now) -> bool {
 enum Candidate {
     Waits(TxId),
     IsLate(TxId),
+    Earlier(TxId),
 }
 
 impl Candidate {
@@ -366,6 +444,8 @@ enum Found {
     One(TxId),
     /// The answer to a sale whose reversal is open.
     Late(TxId),
+    /// The answer to a sending of a reversal or advice whose time for an answer was over.
+    Earlier(TxId),
     Several,
     None(Unmatched),
 }

@@ -44,6 +44,7 @@ mod drain;
 mod event;
 mod keys;
 mod matching;
+mod mutant;
 mod outcomes;
 mod owed;
 mod records;
@@ -61,9 +62,11 @@ pub use action::{
 };
 pub use census::Census;
 pub use event::{ClientTag, Event, TxId};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use outcomes::{Outcome as CountedOutcome, Outcomes};
 pub use records::{Record, State, Status};
-pub use recovery::{OnRestart, Order, Recovered, Remembered, Stage, What, Withheld};
+pub use recovery::{Lately, OnRestart, OnUndelivered, Order, Recovered, Remembered, Stage, What, Withheld};
 pub use settings::Settings;
 pub use statistics::{FaultCode, Statistics};
 pub use tally::Tally;

@@ -190,6 +190,14 @@ impl Records {
         self.ending.push_back((until, was));
     }
 
+    /// What is left of the answer of one that ended in a process before, where an answer is to be shown.
+    pub(super) fn remember_answer(&mut self, was: TxId, answer: Bytes, class: RequestClass) {
+        let Some(status) = self.by_id.get_mut(&was).and_then(|kept| kept.ended.as_mut()) else { return };
+        if matches!(status.state, State::Delivered | State::DeclinedUndelivered | State::AdviceAccepted) {
+            status.answer = Some((answer, class));
+        }
+    }
+
     /// The id that `id` has now, and how it ended if it has.
     pub(super) fn get(&self, id: TxId) -> Option<(TxId, Option<&Status>)> {
         self.by_id.get(&id).map(|kept| (kept.current, kept.ended.as_ref()))

@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Objection};
+use super::arena::Link;
 use super::core::{Mux, TombKindOf};
 use super::event::TxId;
+use super::keys::{Counted, TombKind, Tombstone};
+use super::mutant::Mutant;
 use super::records::{Record, State, Status};
 use super::transaction::{Owed, OwedState, Owing, Phase, Transaction};
 use crate::dialect::RequestClass;
@@ -41,19 +44,35 @@ pub struct Recovered {
     pub superseded: bool,
 }
 
-/// One that has ended and is remembered for those who ask: by its idempotency key and the id that it had.
+/// One that has ended and is remembered: for those who ask, by its idempotency key and the id that it had; and, for
+/// `lateWindow`, for what the host may still say of it.
 #[derive(Debug)]
 pub struct Remembered {
     /// The id that the transaction had.
     pub was: TxId,
-    /// Its idempotency key and body.
-    pub record: Record,
+    /// Its idempotency key and body, if somebody may ask.
+    pub record: Option<Record>,
     /// How it ended. The host's answer itself is not kept: it may hold card data.
     pub state: State,
     /// How often its reversal or advice was sent.
     pub attempts: u32,
     /// Since its end. They are to be fed oldest first.
     pub ended_ago: Duration,
+    /// What is left of it while an answer may still come; `None` when that time is over.
+    pub lately: Option<Box<Lately>>,
+}
+
+/// What is left of one that ended less than `lateWindow` ago.
+#[derive(Debug)]
+pub struct Lately {
+    /// Its row, under which it goes on if it is opened again.
+    pub row: i64,
+    /// The request, restored from its image.
+    pub request: Request,
+    /// What the host had answered to it, if it had.
+    pub class: Option<RequestClass>,
+    /// The RRN that the host told.
+    pub rrn: Option<Bytes>,
 }
 
 /// How far a transaction had come by what the journal says.
@@ -73,6 +92,17 @@ pub enum Stage {
     Parked,
     /// It was owed and not sent.
     Listed,
+    /// A person has said that it be sent, whatever its age.
+    Ordered,
+}
+
+/// `onUndelivered`: what becomes of an approval whose connection failed after the write, its last bytes unacknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnUndelivered {
+    /// It is reversed.
+    Reverse,
+    /// It is listed for a person.
+    List,
 }
 
 /// `onRestart`: what becomes of an approval whose end is not in the journal.
@@ -134,8 +164,11 @@ enum Fate {
 
 impl Mux {
     pub(super) fn recover(&mut self, now: Now, recovered: Recovered) {
+        if self.mutant(Mutant::RestartForgets) {
+            return;
+        }
         let row = recovered.row;
-        if !self.transactions.has_room() {
+        if !self.has_room() {
             // It stays in the journal, for a start with more room.
             return self.fact(Fact::NotRecovered { row });
         }
@@ -150,8 +183,7 @@ impl Mux {
         let id = self.transactions.insert(|id| {
             let mut transaction = Transaction::reopened(id, was, request, index, now.uptime);
             transaction.arrived = now.uptime.saturating_sub(age);
-            // When it left, it is not known, it is taken for late: 'not found' is believed only after a while.
-            transaction.left_at = Some(left_ago.map_or(now.uptime, |ago| now.uptime.saturating_sub(ago)));
+            transaction.left_at = Some(now.uptime);
             transaction
         });
         if let Some(slot) = self.keys.get_mut(index) {
@@ -175,11 +207,16 @@ impl Mux {
         owed.superseded = superseded;
         owed.is_foreign = withheld == Some(Withheld::OtherUpstream);
         // Its first sending is not awaited by the journal, so it may be missing there.
-        owed.maybe_sent = stage == Stage::Owed;
+        owed.maybe_sent = matches!(stage, Stage::Owed | Stage::Ordered);
+        // Where it is not known when it left, it may have been just now.
+        owed.settled_before = left_ago.unwrap_or_default();
         if make_good == MakeGood::CarryOn {
             // It may have left before: a repeat.
             owed.attempts = attempts.max(1);
         }
+        // Each start sends it at once. A process that is restarted again and again would use up the tries in a moment,
+        // and park what the host was never given the time for.
+        owed.given_up = owed.attempts;
         match self.fate(stage, make_good, age, withheld) {
             Fate::Over(state, tomb) => self.end(now, id, state, Some(tomb)),
             Fate::MadeGood => self.owe(now, id, owed, Doubt::Restarted),
@@ -224,14 +261,16 @@ impl Mux {
         }
         let is_answered = matches!(stage, Stage::AnsweredApproved | Stage::AnsweredInDoubt);
         let cannot_reverse = self.settings.no_auto_reversal || self.settings.reversal.is_none();
+        let ordered = stage == Stage::Ordered && self.settings.reversal.is_some();
         let too_old = (age > self.settings.reversal_max_age).then_some(Withheld::TooOld);
         let why = match stage {
             Stage::Listed => Some(Withheld::Before),
+            Stage::Ordered => withheld.filter(|why| *why == Withheld::OtherUpstream),
             _ => withheld.or(too_old),
         };
         match why {
             Some(why) => Fate::Listed(why),
-            None if reverses && cannot_reverse => Fate::Listed(Withheld::NoAutoReversal),
+            None if reverses && cannot_reverse && !ordered => Fate::Listed(Withheld::NoAutoReversal),
             None if reverses && is_answered && self.settings.on_restart == OnRestart::List => {
                 Fate::Listed(Withheld::OnRestart)
             }
@@ -242,8 +281,9 @@ impl Mux {
     /// It is kept and shown, and nothing is sent. Its key is free.
     fn hold_back(&mut self, now: Now, id: TxId, owed: Owed, state: FinalState) {
         if let Some(transaction) = self.transactions.get_mut(id) {
-            transaction.phase = Phase::Owed(Box::new(owed));
+            transaction.phase = Phase::Owed(Box::new(Owed { tried: true, ..owed }));
         }
+        self.waits_for_person += 1;
         self.tally.open -= 1;
         self.tally.ended[state as usize] += 1;
         self.tell_end(now, id, state);
@@ -252,10 +292,64 @@ impl Mux {
 
     /// One that ended in the process before, for those who ask.
     pub(super) fn remember(&mut self, now: Now, remembered: Remembered) {
-        let Remembered { was, record, state, attempts, ended_ago } = remembered;
+        let Remembered { was, record, state, attempts, ended_ago, lately } = remembered;
         self.transactions.number_after(was);
-        let status = Status { state, failure: None, answer: None, attempts, late: false };
-        self.records.remember(now.uptime, was, record, status, ended_ago);
+        if let Some(lately) = lately.filter(|_| !self.mutant(Mutant::TombstonesForgotten)) {
+            self.entomb(now, was, state, attempts, ended_ago, *lately);
+        }
+        if let Some(record) = record {
+            let status = Status { state, failure: None, answer: None, attempts, late: false };
+            self.records.remember(now.uptime, was, record, status, ended_ago);
+        }
+    }
+
+    /// Leaves the tombstone that the process before had.
+    fn entomb(
+        &mut self,
+        now: Now,
+        id: TxId,
+        state: State,
+        attempts: u32,
+        ended_ago: Duration,
+        lately: Lately,
+    ) {
+        let left = self.settings.late_window.saturating_sub(ended_ago);
+        let Lately { row, request, class, rrn } = lately;
+        let is_reversible = request.make_good() == MakeGood::Reverse;
+        let mti = request.mti();
+        let index = self.keys.enter(request.key());
+        let kind = match state {
+            State::Reversed if is_reversible => {
+                let mut owed = Owed::new(self.owing(&request), attempts, Duration::ZERO);
+                owed.rrn = rrn;
+                TombKind::Reversed(Box::new((request, owed)))
+            }
+            State::DeclinedUndelivered | State::Delivered
+                if is_reversible && class != Some(RequestClass::Approved) =>
+            {
+                TombKind::Unsettled(Box::new(request), None)
+            }
+            State::Delivered | State::AdviceAccepted => TombKind::Settled(None),
+            State::Unanswered => TombKind::Unanswered,
+            // What is open comes back as such; what was never sent has no answer.
+            _ => return self.keys.forget_if_unused(index),
+        };
+        if left.is_zero() {
+            return self.keys.forget_if_unused(index);
+        }
+        let (key, until) = (index, now.uptime + left);
+        let (counted, order) = (Counted::Before { row }, Link::LOOSE);
+        self.keys.bury(Tombstone { id, key, mti, secured: 0, counted, until, kind, order });
+    }
+
+    /// The answer of one that was [remembered](super::Event::Remember): as much of it as was kept.
+    pub fn remember_answer(&mut self, was: TxId, answer: Bytes, class: RequestClass) {
+        self.records.remember_answer(was, answer, class);
+    }
+
+    /// Numbers further transactions after `id`, which named one in a process before: no id names two.
+    pub fn number_after(&mut self, id: TxId) {
+        self.transactions.number_after(id);
     }
 
     // -- a person's orders -------------------------------------------------------------------------------------------
@@ -280,6 +374,9 @@ impl Mux {
     }
 
     fn retry(&mut self, now: Now, id: TxId, force: bool, reason: Box<str>) -> Result<(), Objection> {
+        if self.listed_away.contains(&id) {
+            return Err(Objection::NothingToSend);
+        }
         let state = self.waits_as(id)?;
         let transaction = self.transactions.get_mut(id).ok_or(Objection::Unknown)?;
         let key_index = transaction.key;
@@ -302,8 +399,9 @@ impl Mux {
         owed.state = OwedState::Waiting;
         owed.given_up = owed.attempts;
         owed.hold_left = self.settings.reversal_hold;
-        (owed.superseded, owed.is_foreign) = (false, false);
+        (owed.superseded, owed.is_foreign, owed.tried) = (false, false, false);
         self.uncount_end(state);
+        self.waits_for_person -= 1;
         self.records.reopened(id, id);
         self.journal(|| JournalOp::Retried { id, reason });
         self.fact(Fact::Retried { id, key });
@@ -312,12 +410,17 @@ impl Mux {
     }
 
     fn resolve(&mut self, now: Now, id: TxId, reason: Box<str>) -> Result<(), Objection> {
+        if self.listed_away.remove(&id) {
+            self.journal(|| JournalOp::Resolved { id, reason });
+            return Ok(());
+        }
         let state = self.waits_as(id)?;
         self.journal(|| JournalOp::Resolved { id, reason });
         if let Some(key) = self.transactions.get(id).and_then(|t| self.keys.get(t.key)).map(|s| s.key.clone())
         {
             self.fact(Fact::Resolved { id, key });
         }
+        self.waits_for_person -= 1;
         // It was counted when it was parked or listed.
         self.bury(now, id, state, Some(TombKindOf::Unanswered));
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::recovery::OnRestart;
+use super::recovery::{OnRestart, OnUndelivered};
 use crate::dialect::ReversalProfile;
 use crate::iso8583::{FieldNumber, field};
 use crate::rules::{AdviceReply, KeyFields};
@@ -49,10 +49,16 @@ pub struct Settings {
     pub records_max: usize,
     /// `idempotencyTtl`: how long an ended one is remembered.
     pub idempotency_ttl: Duration,
-    /// Most open reversals and advices.
+    /// Most reversals and advices that are not done: open, parked or listed. At it new requests that would have to be
+    /// made good are refused.
     pub saf_max: usize,
+    /// A deliberate defect, for the proof.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<super::Mutant>,
     /// `onRestart`: what becomes of an approval of which nobody knows whether the client had it.
     pub on_restart: OnRestart,
+    /// `onUndelivered`: what becomes of an approval whose client turns out not to have it after it was delivered.
+    pub on_undelivered: OnUndelivered,
     /// `reversalMaxAge`: older ones found at start are listed, not sent.
     pub reversal_max_age: Duration,
     /// `adviceResponse: atOnce`: a client's advice is answered so as soon as it is durable; `None`: by the host alone.
@@ -83,7 +89,10 @@ impl Default for Settings {
             records_max: 100_000,
             idempotency_ttl: seconds(86_400),
             saf_max: 100_000,
+            #[cfg(feature = "mutants")]
+            mutant: None,
             on_restart: OnRestart::Reverse,
+            on_undelivered: OnUndelivered::Reverse,
             reversal_max_age: seconds(86_400),
             advice_reply: None,
         }

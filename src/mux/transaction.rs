@@ -129,14 +129,19 @@ pub(super) struct Owed {
     pub(super) joined: SmallVec<[TxId; 1]>,
     /// Whether it may have been sent before a restart, so that each sending is a repeat.
     pub(super) maybe_sent: bool,
-    /// How many of the attempts were made before a person sent it on its way again: the schedule counts from there.
+    /// How many of the attempts were made before a restart, or before a person sent it on its way again: the schedule
+    /// counts from there.
     pub(super) given_up: u32,
+    /// How much of `notFoundSettle` was over when this process took it over.
+    pub(super) settled_before: Duration,
     /// Whether its key was used again while it was parked or listed.
     pub(super) superseded: bool,
     /// Whether it was for another upstream.
     pub(super) is_foreign: bool,
     /// Whether the one more repeat after a late approval was given already.
     pub(super) reopened: bool,
+    /// Whether a sending of it has been answered, or had its time, in this process.
+    pub(super) tried: bool,
     /// An entry in the agenda that stands for it, so that it can be taken out.
     pub(super) due: Option<Duration>,
 }
@@ -347,9 +352,11 @@ impl Owed {
             joined: SmallVec::new(),
             maybe_sent: false,
             given_up: 0,
+            settled_before: Duration::ZERO,
             superseded: false,
             is_foreign: false,
             reopened: false,
+            tried: false,
             due: None,
         }
     }

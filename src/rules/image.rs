@@ -7,6 +7,8 @@
 //! dialect's reversal profile clones the whole request (smartVista); a profile that names its elements (openWay) gives
 //! the same either way.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes};
 
 use super::key::{KeyFields, MatchKey, Tid};
@@ -140,32 +142,32 @@ impl Restored {
 
 /// What is kept of a transaction for reconciliation: no card data. Values as they stand in the message, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalRecord {
+pub struct JournalRecord<'m> {
     /// The request's MTI.
     pub mti: Mti,
     /// DE 3.
-    pub processing_code: Option<String>,
+    pub processing_code: Option<Cow<'m, str>>,
     /// DE 4.
-    pub amount: Option<String>,
+    pub amount: Option<Cow<'m, str>>,
     /// DE 7.
-    pub transmission_time: Option<String>,
+    pub transmission_time: Option<Cow<'m, str>>,
     /// DE 11.
-    pub stan: Option<String>,
+    pub stan: Option<Cow<'m, str>>,
     /// DE 12.
-    pub local_time: Option<String>,
+    pub local_time: Option<Cow<'m, str>>,
     /// DE 37 of the request, if it has one.
-    pub rrn: Option<String>,
+    pub rrn: Option<Cow<'m, str>>,
     /// DE 41.
-    pub tid: Option<String>,
+    pub tid: Option<Cow<'m, str>>,
     /// DE 42.
-    pub mid: Option<String>,
+    pub mid: Option<Cow<'m, str>>,
     /// DE 49.
-    pub currency: Option<String>,
+    pub currency: Option<Cow<'m, str>>,
 }
 
 /// The record of `request`.
-pub fn journal_record(request: &Request) -> JournalRecord {
-    let text = |n| request.message.text(n).map(|text| text.into_owned());
+pub fn journal_record(request: &Request) -> JournalRecord<'_> {
+    let text = |n| request.message.text(n);
     JournalRecord {
         mti: request.mti(),
         processing_code: text(field::PROCESSING_CODE),
@@ -340,7 +342,8 @@ mod tests {
     #[test]
     fn the_record_has_no_card_data() {
         let dialect = smart_vista();
-        let record = journal_record(&request(&dialect, &[(2, b"4850781234567891"), (35, TRACK)]));
+        let request = request(&dialect, &[(2, b"4850781234567891"), (35, TRACK)]);
+        let record = journal_record(&request);
         assert_eq!((record.stan.as_deref(), record.tid.as_deref()), (Some("000007"), Some("00000001")));
         assert_eq!(
             (record.amount.as_deref(), record.currency.as_deref()),

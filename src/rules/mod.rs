@@ -1,12 +1,13 @@
 //! From a message to a [`Request`], the proof that it may be queued; and from a host's message to an [`Answer`].
 //!
 //! `prepare` has the rules for what clients send, `key` what a response is matched by, `answer` what a host says,
-//! `reversal` what undoes a request, `image` what outlives the process, `reply` the messages that the gateway itself
+//! `reversal` what undoes a request, `image` what outlives the process, `kept` what is left of an answer then, `reply` the messages that the gateway itself
 //! answers with, and `json` messages as JSON objects.
 
 mod answer;
 mod image;
 pub mod json;
+mod kept;
 mod key;
 mod prepare;
 mod reply;
@@ -18,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use answer::Answer;
 pub use image::{AnswerRecord, JournalRecord, Restored, image, journal_record};
+pub use kept::KeptAnswer;
 pub use key::{KeyFields, MatchKey, Tid};
 pub use prepare::{Invalid, Rule, Violation, prepare, prepare_draft};
 pub use reply::{AdviceReply, echo_reply, refusal};
@@ -98,17 +100,18 @@ impl Request {
     pub fn as_repeat(&self) -> Bytes {
         with_mti(&self.message, self.mti().repeat())
     }
-    /// Whether this repeats `other`: the elements that identify a transaction beside its key (`echoed`) and the amount
-    /// agree, where both have them. A terminal may use a STAN again.
+    /// Whether this repeats `other`: the elements that identify a transaction beside its key (`echoed`), the terminal and
+    /// the amount agree, where both have them. A terminal may use a STAN again.
     pub fn is_same_as(&self, other: &Request, echoed: &[FieldNumber]) -> bool {
         let agree = |n: FieldNumber| self.message.agrees_with(&other.message, n);
-        agree(field::AMOUNT) && echoed.iter().all(|n| agree(*n))
+        agree(field::AMOUNT) && agree(field::TID) && echoed.iter().all(|n| agree(*n))
     }
 
-    /// Whether `answer`, a host's message as it came, answers this or what this repeats: the echoed elements agree.
+    /// Whether `answer`, a host's message as it came, answers this or what this repeats: the echoed elements agree, and
+    /// the terminal.
     pub fn is_answered_in(&self, answer: &Bytes, echoed: &[FieldNumber]) -> bool {
         let Ok(answer) = Message::parse_lenient(self.message.schema(), answer.clone()) else { return false };
-        echoed.iter().all(|n| self.message.agrees_with(&answer.message, *n))
+        echoed.iter().chain(&[field::TID]).all(|n| self.message.agrees_with(&answer.message, *n))
     }
 
     /// The original's key that a client's own reversal or repeat points at: by DE 90/56 if it has one, else its own key.

@@ -9,14 +9,15 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ServerError;
-use super::restart::{self, Opened};
+use super::restart::{self, Found, Opened};
 use super::signals::Signals;
 use crate::access::{Gate, Guard, Guarded};
-use crate::admin::{ListenerSource, Sources};
+use crate::admin::{JournalSource, ListenerSource, Sources};
 use crate::config::Config;
 use crate::journal::Journal;
+use crate::journal::sqlite::Names;
 use crate::listener::{Figures, http, tcp};
-use crate::mux::Statistics;
+use crate::mux::{Statistics, TxId};
 use crate::net::TimeSource;
 use crate::net::tcp::{Acceptor, Dialler};
 use crate::upstream::{Driver, Endpoint, Handle, Parts, Settings, Source};
@@ -34,6 +35,7 @@ pub(super) struct Gateway {
     tcp: Vec<(Guarded<Acceptor>, Arc<tcp::Listener>)>,
     http: Vec<Http>,
     durable: bool,
+    looked_at: Option<JournalSource>,
     log: Logger,
 }
 
@@ -52,6 +54,8 @@ pub(super) struct Running {
     http: Vec<Arc<http::Listener>>,
     /// Whether a journal keeps what is open for the next start.
     durable: bool,
+    /// What metrics tell of that journal.
+    looked_at: Option<JournalSource>,
     /// What metrics tell of them.
     figures: Vec<ListenerSource>,
     log: Logger,
@@ -114,11 +118,11 @@ impl Gateway {
             None => None,
         };
         let durable = opened.is_some();
-        let (journal, open, remembered) = match opened {
-            Some(Opened { journal, open, remembered }) => {
-                (Some(Box::new(journal) as Box<dyn Journal>), open, remembered)
-            }
-            None => (None, Vec::new(), Vec::new()),
+        let looked_at = opened.as_ref().map(|opened| JournalSource::of(&opened.journal));
+        let names = opened.as_ref().map(|opened| opened.journal.names());
+        let (journal, found) = match opened {
+            Some(Opened { journal, found }) => (Some(Box::new(journal) as Box<dyn Journal>), found),
+            None => (None, Found::default()),
         };
         let parts = Parts {
             dialect: config.dialect.clone(),
@@ -131,9 +135,16 @@ impl Gateway {
         };
         let (mut driver, handle) = Driver::new(upstream.clone(), parts);
         // Before the link is dialled and before anybody can submit.
-        driver.recover(open, remembered);
-        let http = bind_http(config, &handle, clock, log, listening).await?;
-        Ok(Gateway { name: upstream.name.clone(), driver, handle, tcp, http, durable, log: log.clone() })
+        if let Some(names) = names {
+            driver.number_after(TxId::from_bits(names.last));
+        }
+        driver.recover(found.open, found.remembered);
+        for (was, answer, class) in found.answers {
+            driver.remember_answer(was, answer, class);
+        }
+        let http = bind_http(config, &handle, names, clock, log, listening).await?;
+        let (name, log) = (upstream.name.clone(), log.clone());
+        Ok(Gateway { name, driver, handle, tcp, http, durable, looked_at, log })
     }
 
     /// Begins to serve.
@@ -148,6 +159,7 @@ impl Gateway {
             tcp: Vec::new(),
             http: Vec::new(),
             durable: self.durable,
+            looked_at: self.looked_at,
             figures: Vec::new(),
             log: self.log,
         };
@@ -179,6 +191,7 @@ fn with_gate(mut figures: Figures, gate: &Gate) -> Figures {
 async fn bind_http(
     config: &Config,
     handle: &Handle,
+    names: Option<Names>,
     clock: &TimeSource,
     log: &Logger,
     listening: &mut Vec<String>,
@@ -206,6 +219,10 @@ async fn bind_http(
             guard,
             config.api_docs,
         )?;
+        let api = match names {
+            Some(names) => api.with_names(names.secret, TxId::from_bits(names.last)),
+            None => api,
+        };
         bound.push((Guarded::new(acceptor, gate, clock.clone(), log), listener, Arc::new(api)));
     }
     Ok(bound)
@@ -242,6 +259,7 @@ impl Running {
         self.handle.set_statistics(statistics);
         sources.upstreams.push((self.name.clone(), self.handle.clone()));
         sources.listeners.extend(self.figures.iter().cloned());
+        sources.journals.extend(self.looked_at.iter().map(|source| (self.name.clone(), source.clone())));
     }
 
     /// No new connections, no new requests; what is in flight gets its answer. At once with a second signal.

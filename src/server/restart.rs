@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use slog::{Logger, error, info};
+use bytes::Bytes;
+use slog::{Logger, error, info, warn};
 
 use crate::config::Config;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, RequestClass};
 use crate::journal::sqlite::{Sqlite, Surroundings};
-use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity};
-use crate::mux::{self, Recovered, Remembered, TxId, Withheld};
+use crate::journal::{Holder, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity};
+use crate::mux::{self, Lately, Recovered, Remembered, TxId, Withheld};
 use crate::net::TimeSource;
 use crate::rules::{self, Restored};
 use crate::time::Now;
@@ -17,10 +18,18 @@ use crate::upstream::{Endpoint, Settings};
 /// A journal that was opened, and what it had.
 pub(super) struct Opened {
     pub(super) journal: Sqlite,
+    pub(super) found: Found,
+}
+
+/// What a journal had.
+#[derive(Default)]
+pub(super) struct Found {
     /// Open rows, oldest first.
     pub(super) open: Vec<Recovered>,
-    /// What those who ask may ask for, oldest end first.
+    /// What those who ask may ask for, and then what the host may still say something of; each oldest end first.
     pub(super) remembered: Vec<Remembered>,
+    /// What is left of their answers.
+    pub(super) answers: Vec<(TxId, Bytes, RequestClass)>,
 }
 
 /// Opens the journal of `upstream`, and logs where it lies and how much is open in it.
@@ -37,14 +46,45 @@ pub(super) fn open(
     let identity = identity(upstream, &config.dialect);
     let dialect = config.dialect.clone();
     let image = Box::new(move |request: &rules::Request| rules::image(request, &dialect));
-    let surroundings = Surroundings::new(clock.clone(), image, log.clone());
+    let mut surroundings = Surroundings::new(clock.clone(), image, log.clone());
+    let (dialect, keys) = (config.dialect.clone(), upstream.mux.key_fields.clone());
+    surroundings.readable = Box::new(move |row| Restored::read(&dialect, &keys, row.image.clone()).is_some());
     let (mut journal, rows) = Sqlite::open(options, &identity, surroundings)?;
+    let socket = config.admin.socket.as_deref().and_then(|socket| std::path::absolute(socket).ok());
+    let holder = Holder { pid: Some(std::process::id()), admin_socket: socket };
+    if let Err(error) = holder.sign(journal.path()) {
+        warn!(log, "the lock file does not say who has the journal"; "reason" => %error);
+    }
     info!(log, "journal open"; "path" => %journal.path().display(), "open_rows" => rows.len());
     let now = clock();
     let restart = Restart { identity, dialect: &config.dialect, settings: &upstream.mux, now, log };
-    let open = rows.into_iter().filter_map(|row| restart.recovered(row)).collect();
-    let remembered = journal.take_remembered().into_iter().map(|row| restart.remembered(&row)).collect();
-    Ok(Opened { journal, open, remembered })
+    let (mut open, mut remembered) = (Vec::new(), Vec::new());
+    let ended = journal.take_remembered();
+    let answers = ended.iter().filter_map(|row| restart.answer(row)).collect();
+    remembered.extend(ended.iter().map(|row| restart.remembered(row)));
+    for row in rows {
+        let asked_for = set_aside(&row);
+        match restart.recovered(row) {
+            Some(recovered) => open.push(recovered),
+            None => remembered.extend(asked_for),
+        }
+    }
+    let lately = journal.take_lately();
+    remembered.extend(lately.into_iter().filter_map(|row| restart.lately(row)));
+    Ok(Opened { journal, found: Found { open, remembered, answers } })
+}
+
+/// What those who ask are told of an open row that cannot be read: it waits for a person. Its key is not forgotten, or it
+/// would be sent a second time.
+fn set_aside(row: &OpenRow) -> Option<Remembered> {
+    row.record.map(|record| Remembered {
+        was: TxId::from_bits(row.was),
+        record: Some(record),
+        state: mux::State::Listed,
+        attempts: row.attempts,
+        ended_ago: Duration::ZERO,
+        lately: None,
+    })
 }
 
 /// Which host rows belong to.
@@ -66,14 +106,15 @@ struct Restart<'a> {
 }
 
 impl Restart<'_> {
-    /// `None`: nothing can be sent for it with this configuration. It stays open in the journal.
+    /// `None`: nothing can be sent for it with this configuration. It stays open in the journal, listed.
     fn recovered(&self, row: OpenRow) -> Option<Recovered> {
         let Some(request) = Restored::read(self.dialect, &self.settings.key_fields, row.image) else {
-            error!(self.log, "an open row of the journal is no message of this dialect: a person must act";
-                "row" => row.row, "mti" => row.mti, "dialect" => row.upstream.dialect);
+            error!(self.log, "an open row of the journal is no message of this dialect: listed, a person must act";
+                "row" => row.row, "mti" => row.mti, "dialect" => row.upstream.dialect,
+                "upstream_address" => row.upstream.address);
             return None;
         };
-        let withheld = if row.upstream != self.identity {
+        let withheld = if row.upstream != self.identity && !row.forced {
             Some(Withheld::OtherUpstream)
         } else {
             (row.received_wall_ms > self.now.wall_ms).then_some(Withheld::FromTheFuture)
@@ -99,11 +140,43 @@ impl Restart<'_> {
     fn remembered(&self, row: &RememberedRow) -> Remembered {
         Remembered {
             was: TxId::from_bits(row.was),
-            record: row.record,
+            record: Some(row.record),
+            lately: None,
             state: row.outcome.into(),
             attempts: row.attempts,
             ended_ago: self.since(row.ended_wall_ms),
         }
+    }
+
+    /// What ended so lately that an answer to it may still come. `None`: nothing could be sent for it any more, or it was
+    /// for another host.
+    fn lately(&self, row: LatelyRow) -> Option<Remembered> {
+        if row.upstream != self.identity {
+            return None;
+        }
+        let request =
+            row.image.and_then(|image| Restored::read(self.dialect, &self.settings.key_fields, image));
+        let Some(request) = request else {
+            warn!(self.log, "an answer that still comes to an ended transaction will not be known: its message cannot be read";
+                "row" => row.row);
+            return None;
+        };
+        let class = row.response_code.map(|code| self.dialect.codes.of_request(Some(code.as_bytes())));
+        Some(Remembered {
+            was: TxId::from_bits(row.was),
+            record: None,
+            state: row.outcome.into(),
+            attempts: row.attempts,
+            ended_ago: self.since(row.ended_wall_ms),
+            lately: Some(Box::new(Lately { row: row.row, request, class, rrn: row.rrn })),
+        })
+    }
+
+    /// What its record has of the host's answer, as far as this dialect can say it.
+    fn answer(&self, row: &RememberedRow) -> Option<(TxId, Bytes, RequestClass)> {
+        let is_ours = row.dialect == self.dialect.name;
+        let (answer, class) = row.answer.restore(self.dialect).filter(|_| is_ours)?;
+        Some((TxId::from_bits(row.was), answer, class))
     }
 
     /// Zero for what lies in the future.

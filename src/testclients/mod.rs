@@ -6,7 +6,7 @@
 //! side of it is [`crate::bank::Faults::real_life`].
 
 mod client;
-mod echo;
+pub(crate) mod echo;
 mod latency;
 
 use std::fmt;

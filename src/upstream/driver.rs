@@ -25,7 +25,7 @@ use super::handle::{Command, Drained, Handle, Notice, Policy, Shared};
 use super::link::{Link, Source};
 use super::report::{Down, Report};
 use super::sessions::{Orphan, Sessions};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, RequestClass};
 use crate::iso8583::mask::MaskStyle;
 use crate::journal::{Journal, Verdict};
 use crate::mux::{Action, Census, Event, JournalOp, Mux, Objection, Outcome, Recovered, Remembered, TxId};
@@ -167,6 +167,16 @@ impl<S: Stream> Driver<S> {
             self.carry_out();
         }
         self.journal_ops();
+    }
+
+    /// Numbers its transactions after `id`, the last of the processes before. Before [`Driver::run`].
+    pub fn number_after(&mut self, id: TxId) {
+        self.mux.number_after(id);
+    }
+
+    /// What is left of the answer of one that was handed to [`Driver::recover`] as remembered.
+    pub fn remember_answer(&mut self, was: TxId, answer: Bytes, class: RequestClass) {
+        self.mux.remember_answer(was, answer, class);
     }
 
     /// Runs until it has been drained, or until the last handle and session are gone.

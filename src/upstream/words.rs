@@ -99,6 +99,7 @@ pub fn stage(stage: Stage) -> &'static str {
         Stage::Owed => "owed",
         Stage::Parked => "parked",
         Stage::Listed => "listed",
+        Stage::Ordered => "ordered",
     }
 }
 

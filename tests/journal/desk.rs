@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use slog::{Discard, Logger, o};
@@ -27,6 +27,8 @@ pub struct Desk {
     pub options: Options,
     /// Milliseconds since the start.
     ms: Arc<AtomicU64>,
+    /// By how many of them the wall clock was set back.
+    behind_ms: Arc<AtomicU64>,
     /// How the next commits go, first first; then as they do.
     fates: Arc<Mutex<Vec<Fate>>>,
 }
@@ -35,7 +37,7 @@ impl Desk {
     pub fn new() -> Desk {
         let directory = tempfile::tempdir().unwrap();
         let options = Options::new(directory.path().join("test.journal"));
-        Desk { directory, options, ms: Arc::default(), fates: Arc::default() }
+        Desk { directory, options, ms: Arc::default(), behind_ms: Arc::default(), fates: Arc::default() }
     }
 
     pub fn path(&self) -> &Path {
@@ -48,6 +50,11 @@ impl Desk {
 
     pub fn later(&self, by: Duration) {
         self.ms.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// The wall clock is set back.
+    pub fn set_back(&self, by: Duration) {
+        self.behind_ms.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// The next commits go so, the first first.
@@ -81,15 +88,20 @@ impl Desk {
         options: &Options,
         disk: Box<dyn socketqueue::journal::disk::Disk>,
     ) -> Result<(Sqlite, Vec<OpenRow>), JournalError> {
-        let (ms, dialect) = (self.ms.clone(), dialect());
-        let clock = Arc::new(move || {
-            let ms = ms.load(Ordering::SeqCst);
-            Now { uptime: Duration::from_millis(ms), wall_ms: START_MS + ms as i64, offset_s: 0 }
-        });
-        let image = Box::new(move |request: &Request| rules::image(request, &dialect));
-        let mut around = Surroundings::new(clock, image, Logger::root(Discard, o!()));
+        let mut around = self.surroundings();
         around.disk = disk;
         Sqlite::open(options, &upstream(), around)
+    }
+
+    pub fn surroundings(&self) -> Surroundings {
+        let (ms, behind_ms, dialect) = (self.ms.clone(), self.behind_ms.clone(), dialect());
+        let clock = Arc::new(move || {
+            let ms = ms.load(Ordering::SeqCst);
+            let wall_ms = START_MS + ms as i64 - behind_ms.load(Ordering::SeqCst) as i64;
+            Now { uptime: Duration::from_millis(ms), wall_ms, offset_s: 0 }
+        });
+        let image = Box::new(move |request: &Request| rules::image(request, &dialect));
+        Surroundings::new(clock, image, Logger::root(Discard, o!()))
     }
 }
 
@@ -98,7 +110,8 @@ pub fn upstream() -> UpstreamIdentity {
 }
 
 fn dialect() -> Arc<Dialect> {
-    Dialect::builtin("smartVista").unwrap()
+    static READ: OnceLock<Arc<Dialect>> = OnceLock::new();
+    READ.get_or_init(|| Dialect::builtin("smartVista").unwrap()).clone()
 }
 
 /// A sale of 10.00 with card data in it that must not be kept.

@@ -1,7 +1,10 @@
 //! Disks that are full, fail, or leave one in the dark.
 
+use std::time::Duration;
+
 use socketqueue::journal::Verdict::{Durable, Failed, Unknown, Up};
 use socketqueue::journal::disk::{Commit, Fate};
+use socketqueue::mux::FinalState;
 
 use crate::desk::*;
 
@@ -82,6 +85,123 @@ fn on_a_full_disk_intents_fail_and_ends_are_written_from_the_reserve() {
     assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 8 << 20);
 }
 
+/// A disk that stalls for 40 s: the time is the journal's own clock, the disk is kept by the test.
+#[test]
+fn while_the_disk_stalls_new_intents_are_refused_and_what_was_handed_in_is_written_after_it() {
+    let desk = Desk::new();
+    let (begun, is_stuck) = std::sync::mpsc::channel::<()>();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let disk = move |commit: Commit| {
+        if commit.intents == 2 {
+            begun.send(()).unwrap();
+            gate.recv().unwrap();
+        }
+        Fate::Normal
+    };
+    let (mut journal, _) = desk.open_on(&desk.options, disk).unwrap();
+    submit(&mut journal, [intent(1)]);
+    assert_eq!(verdicts(&mut journal, 1), [Durable(id(1))]);
+    submit(&mut journal, [intent(2), intent(3)]);
+    is_stuck.recv().unwrap();
+    desk.later(Duration::from_millis(4999));
+    submit(&mut journal, [intent(4), delivered(1)]);
+    assert!(journal.figures().up);
+    desk.later(Duration::from_secs(35));
+    assert!(!journal.figures().up);
+    assert_eq!(journal.figures().end_lag, Duration::from_secs(35));
+    // They are told at once: nobody waits for what may take until their deadline.
+    submit(&mut journal, [intent(5)]);
+    submit(&mut journal, [intent(6), end(5, FinalState::NeverSent)]);
+    assert_eq!(verdicts(&mut journal, 2), [Failed(id(5)), Failed(id(6))]);
+    go.send(()).unwrap();
+    let mut told = verdicts(&mut journal, 4);
+    assert_eq!(told.pop_if(|verdict| *verdict == Durable(id(4))), Some(Durable(id(4))));
+    assert_eq!(told, [Durable(id(2)), Durable(id(3)), Up]);
+    flush(&mut journal);
+    assert!(journal.figures().up && journal.figures().end_lag.is_zero());
+    submit(&mut journal, [intent(7)]);
+    assert_eq!(verdicts(&mut journal, 1), [Durable(id(7))]);
+    drop(journal);
+    assert_eq!(desk.open().1.iter().map(|row| row.was).collect::<Vec<_>>(), [2, 3, 4, 7]);
+}
+
+/// 1 and 5 ms for each sync: what queues up shares them.
+#[test]
+fn many_who_wait_share_a_slow_sync() {
+    for delay in [1, 5] {
+        let desk = Desk::new();
+        let disk = move |_: Commit| {
+            std::thread::sleep(Duration::from_millis(delay));
+            Fate::Normal
+        };
+        let (mut journal, _) = desk.open_on(&desk.options, disk).unwrap();
+        let intents: Vec<_> = (1..=1000).map(intent).collect();
+        for intent in intents {
+            submit(&mut journal, [intent]);
+        }
+        assert_eq!(verdicts(&mut journal, 1000), (1..=1000).map(|n| Durable(id(n))).collect::<Vec<_>>());
+        let figures = journal.figures();
+        assert!(figures.commits < 100, "{delay} ms: {} commits", figures.commits);
+    }
+}
+
+#[test]
+fn images_are_erased_while_the_disk_is_full() {
+    let desk = Desk::new();
+    let mut full = false;
+    let disk = move |commit: Commit| {
+        full |= commit.intents > 1;
+        if full && (commit.reserve_held || commit.probe) { Fate::Full } else { Fate::Normal }
+    };
+    let (mut journal, _) = desk.open_on(&desk.options, disk).unwrap();
+    submit(&mut journal, [intent(1)]);
+    verdicts(&mut journal, 1);
+    submit(&mut journal, [delivered(1), intent(2), intent(3)]);
+    verdicts(&mut journal, 2);
+    flush(&mut journal);
+    desk.later(desk.options.late_window + Duration::from_secs(10));
+    journal.sweep();
+    assert!(!journal.figures().up);
+    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM images"), 0);
+}
+
+/// The reserve becomes blocks of the log: another process that fills the disk does not get them.
+#[test]
+fn on_a_full_disk_the_log_has_its_space_before_it_needs_it() {
+    use std::os::unix::fs::MetadataExt;
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, [intent(1)]);
+    verdicts(&mut journal, 1);
+    let log = desk.directory().join("test.journal-wal");
+    let allocated = || std::fs::metadata(&log).unwrap().blocks() * 512;
+    assert!(allocated() < 1 << 20);
+    desk.fates(&[Fate::Full, Fate::Full, Fate::Full, Fate::Full]);
+    submit(&mut journal, [intent(2)]);
+    assert_eq!(verdicts(&mut journal, 1), [Failed(id(2))]);
+    assert!(allocated() >= 4 << 20, "{}", allocated());
+}
+
+/// A tool or a backup that reads for long must not keep intents waiting when the log is to be emptied.
+#[test]
+fn a_reader_that_stays_does_not_hold_up_the_sweep() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, [intent(1)]);
+    verdicts(&mut journal, 1);
+    let reader = rusqlite::Connection::open(desk.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT COUNT(*) FROM records").unwrap();
+    submit(&mut journal, [intent(2)]);
+    verdicts(&mut journal, 1);
+    let begun = std::time::Instant::now();
+    journal.sweep();
+    // SQLite's own wait for a reader would be 5 s here.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(journal.figures().up);
+    submit(&mut journal, [intent(3)]);
+    assert_eq!(verdicts(&mut journal, 1), [Durable(id(3))]);
+}
+
 #[test]
 fn the_lag_of_ends_shows_while_the_disk_stalls() {
     let desk = Desk::new();
@@ -97,8 +217,8 @@ fn the_lag_of_ends_shows_while_the_disk_stalls() {
     verdicts(&mut journal, 1);
     submit(&mut journal, [delivered(1)]);
     // A disk that stalls for 40 s.
-    desk.later(std::time::Duration::from_secs(40));
-    assert_eq!(journal.figures().end_lag, std::time::Duration::from_secs(40));
+    desk.later(Duration::from_secs(40));
+    assert_eq!(journal.figures().end_lag, Duration::from_secs(40));
     go.send(()).unwrap();
     flush(&mut journal);
     assert!(journal.figures().end_lag.is_zero());

@@ -80,24 +80,6 @@ fn a_transaction_goes_on_under_its_new_id_after_a_restart() {
 }
 
 #[test]
-fn one_that_had_ended_is_open_again_under_its_new_id() {
-    for in_one_batch in [true, false] {
-        let desk = Desk::new();
-        let (mut journal, _) = desk.open();
-        submit(&mut journal, [intent(1), delivered(1)]);
-        if !in_one_batch {
-            flush(&mut journal);
-        }
-        submit(&mut journal, [JournalOp::Reopened { id: id(2), was: id(1) }, JournalOp::Owed { id: id(2) }]);
-        flush(&mut journal);
-        drop(journal);
-        let rows = desk.open().1;
-        assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].stage, Stage::Owed);
-    }
-}
-
-#[test]
 fn what_was_given_up_before_its_intent_was_durable_costs_one_row_and_no_image() {
     let desk = Desk::new();
     let (mut journal, _) = desk.open();
@@ -147,27 +129,6 @@ fn a_bad_row_fails_alone() {
     assert_eq!(verdicts(&mut journal, 4), [Durable(id(1)), Failed(id(2)), Durable(id(3)), Up]);
     assert_eq!(journal.figures().bad_rows, 1);
     assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM images"), 2);
-}
-
-#[test]
-fn images_are_erased_after_the_late_window_and_records_after_theirs() {
-    let desk = Desk::new();
-    let (mut journal, _) = desk.open();
-    submit(&mut journal, [intent(1), intent(2), delivered(1)]);
-    flush(&mut journal);
-    desk.later(desk.options.late_window - Duration::from_millis(1));
-    journal.sweep();
-    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM images"), 2);
-    desk.later(Duration::from_millis(1));
-    journal.sweep();
-    assert_eq!(number(desk.path(), "SELECT id FROM images"), 2);
-    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM records"), 2);
-    desk.later(desk.options.keep_records);
-    journal.sweep();
-    // What is open stays, however old.
-    assert_eq!(number(desk.path(), "SELECT id FROM records"), 2);
-    let wal = desk.path().with_extension("journal-wal");
-    assert_eq!(std::fs::metadata(wal).unwrap().len(), 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bench;
 mod desk;
 mod disk;
+mod ends;
 mod keeps;
 mod power;
 mod refusals;

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use socketqueue::journal::sqlite::Sqlite;
+use socketqueue::mux::{JournalOp, Stage};
+
 use crate::desk::*;
 
 /// splitmix64.
@@ -18,89 +21,206 @@ impl Chance {
     }
 }
 
-struct Crashed {
+/// What a start finds: transaction, stage, sendings.
+type State = Vec<(u64, Stage, u32)>;
+
+/// The files after each of several commits, and what is open then.
+struct History {
     desk: Desk,
     db: Vec<u8>,
-    /// The log before the last commit and after it.
-    before: usize,
     wal: Vec<u8>,
+    /// Length of the log after each commit, the first without any.
+    commits: Vec<usize>,
+    states: Vec<State>,
 }
 
-/// A journal killed after two commits: the first has rows 1 and 2; the second ends row 1 and has row 3.
-fn crashed() -> Crashed {
+const AT_A_TIME: u64 = 8;
+
+/// What each commit does: eight sales more, the eight before them answered, owed, sent and ended.
+fn commit(journal: &mut Sqlite, round: u64) {
+    let ids = |round: u64| round * AT_A_TIME..(round + 1) * AT_A_TIME;
+    let mut ops: Vec<JournalOp> = ids(round).map(intent).collect();
+    for n in ids(round.saturating_sub(1)).filter(|_| round > 0) {
+        match n % 4 {
+            0 => ops.push(delivered(n)),
+            1 => ops.extend([JournalOp::Owed { id: id(n) }, JournalOp::Sent { id: id(n), attempt: 1 }]),
+            2 => ops.push(JournalOp::Parked { id: id(n) }),
+            _ => {}
+        }
+    }
+    // What an earlier round had delivered turns out lost.
+    if round > 2 {
+        ops.push(JournalOp::Owed { id: id((round - 2) * AT_A_TIME) });
+    }
+    submit(journal, ops);
+    verdicts(journal, AT_A_TIME as usize);
+}
+
+fn state_after(rounds: u64) -> State {
+    let mut state = State::new();
+    for n in 0..rounds * AT_A_TIME {
+        let (round, is_newest) = (n / AT_A_TIME, n / AT_A_TIME + 1 == rounds);
+        let reopened = n.is_multiple_of(AT_A_TIME) && round >= 1 && round + 3 <= rounds;
+        let found = match n % 4 {
+            _ if is_newest => (Stage::Intent, 0),
+            0 if reopened => (Stage::Owed, 0),
+            0 => continue,
+            1 => (Stage::Owed, 1),
+            2 => (Stage::Parked, 0),
+            _ => (Stage::Intent, 0),
+        };
+        state.push((n, found.0, found.1));
+    }
+    state
+}
+
+fn history(rounds: u64) -> History {
     let desk = Desk::new();
     let (mut journal, _) = desk.open();
     let wal = desk.directory().join("test.journal-wal");
-    submit(&mut journal, [intent(1), intent(2)]);
-    verdicts(&mut journal, 2);
-    let before = fs::read(&wal).unwrap().len();
-    submit(&mut journal, [delivered(1), intent(3)]);
-    verdicts(&mut journal, 1);
+    let length = || fs::metadata(&wal).unwrap().len() as usize;
+    let (mut commits, mut states) = (vec![length()], vec![State::new()]);
+    for round in 0..rounds {
+        commit(&mut journal, round);
+        commits.push(length());
+        states.push(state_after(round + 1));
+    }
     let (db, wal) = (fs::read(desk.path()).unwrap(), fs::read(&wal).unwrap());
-    assert!(wal.len() > before, "the last commit is in the log");
-    Crashed { desk, db, before, wal }
+    History { desk, db, wal, commits, states }
 }
 
-impl Crashed {
-    /// What a start finds in these files: the ids of the open rows.
-    fn found(&self, directory: &Path, wal: &[u8]) -> Result<Vec<u64>, String> {
-        let mut options = self.desk.options.clone();
-        options.key_file = Some(self.desk.options.key_path());
-        options.file = directory.join("torn.journal");
-        fs::write(&options.file, &self.db).unwrap();
-        fs::write(directory.join("torn.journal-wal"), wal).unwrap();
-        let _ = fs::remove_file(directory.join("torn.journal-shm"));
-        match self.desk.try_open(&options) {
-            Ok((_, rows)) => Ok(rows.iter().map(|row| row.was).collect()),
-            Err(error) => Err(error.to_string()),
-        }
+impl History {
+    fn found(&self, directory: &Path, wal: &[u8]) -> Result<State, String> {
+        found(&self.desk, directory, &self.db, wal)
+    }
+
+    /// How many commits are whole in a log cut at `cut`.
+    fn whole_at(&self, cut: usize) -> usize {
+        self.commits.iter().rposition(|len| *len <= cut).unwrap_or(0)
     }
 }
 
-fn is_whole(found: &Result<Vec<u64>, String>) -> bool {
-    matches!(found.as_deref(), Err(_) | Ok([1, 2]) | Ok([2, 3]))
+/// What a start finds in these files.
+fn found(desk: &Desk, directory: &Path, db: &[u8], wal: &[u8]) -> Result<State, String> {
+    let mut options = desk.options.clone();
+    options.key_file = Some(desk.options.key_path());
+    options.file = directory.join("torn.journal");
+    fs::write(&options.file, db).unwrap();
+    fs::write(directory.join("torn.journal-wal"), wal).unwrap();
+    let _ = fs::remove_file(directory.join("torn.journal-shm"));
+    match desk.try_open(&options) {
+        Ok((_, rows)) => Ok(rows.iter().map(|row| (row.was, row.stage, row.attempts)).collect()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-/// Every cut of the frame headers and around each block, and a seeded choice of all others; all of them with
-/// `SOCKETQUEUE_LONG=1`.
+fn long() -> bool {
+    std::env::var_os("SOCKETQUEUE_LONG").is_some()
+}
+
+/// A directory in memory where there is one: thousands of starts are about what they find, not about the disk.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A log cut at a byte has the commits that are whole in it, all of them and no more: nothing that was acknowledged
+/// before is lost, nothing is half read. Every cut in the headers of frames and around each block, and a seeded choice
+/// of all others; all of them in the last transaction with `SOCKETQUEUE_LONG=1`.
 #[test]
-fn a_log_cut_anywhere_in_the_last_transaction_gives_the_state_before_or_after_it() {
-    let crashed = crashed();
-    let directory = tempfile::tempdir().unwrap();
-    let all = std::env::var_os("SOCKETQUEUE_LONG").is_some();
+fn a_log_cut_at_any_byte_has_exactly_the_commits_that_are_whole() {
+    let history = history(6);
+    let directory = scratch();
     let mut chance = Chance(1);
-    let (mut before, mut after) = (0, 0);
-    for cut in crashed.before..=crashed.wal.len() {
+    let last = history.commits[5];
+    let mut seen = [0; 7];
+    for cut in history.commits[0]..=history.wal.len() {
         // Frames are 24 + 4096 bytes, after a header of 32 (sqlite.org/fileformat.html, 4).
-        let within = (cut - 32) % 4120;
-        let edge = within < 2 || (22..26).contains(&within) || within > 4117;
-        if !(all || edge || chance.next().is_multiple_of(400)) {
+        let within = cut.saturating_sub(32) % 4120;
+        let edge = cut < 34 || within < 2 || (22..26).contains(&within) || within > 4117;
+        if !(cut >= last && (edge || long()) || chance.next().is_multiple_of(900)) {
             continue;
         }
-        match crashed.found(directory.path(), &crashed.wal[..cut]) {
-            Ok(rows) if rows == [1, 2] => before += 1,
-            Ok(rows) if rows == [2, 3] => after += 1,
-            other => panic!("cut at {cut}: {other:?}"),
-        }
+        let whole = history.whole_at(cut);
+        let found = history.found(directory.path(), &history.wal[..cut]);
+        assert_eq!(found.as_ref(), Ok(&history.states[whole]), "cut at {cut}, {whole} commits");
+        seen[whole] += 1;
     }
-    assert!(before > 20 && after >= 1, "{before} {after}");
+    assert!(seen[1..].iter().all(|count| *count > 0) && seen[5] > 20, "{seen:?}");
 }
 
+/// Blocks of the last commit that were not synced before the power went: zeros, or what stood there before the log was
+/// begun anew. Before its sync nothing was acknowledged, so the state before it and the one after it are both right.
 #[test]
 fn blocks_that_never_reached_the_disk_give_the_state_before_or_after_the_commit() {
-    let crashed = crashed();
-    let directory = tempfile::tempdir().unwrap();
-    let blocks: Vec<usize> = (crashed.before..crashed.wal.len()).step_by(512).collect();
+    let history = history(6);
+    let directory = scratch();
+    // What the blocks had before: the log of an earlier time with other salts, as long as this one.
+    let earlier = self::history(7).wal;
+    let last = history.commits[5];
     let mut chance = Chance(2);
-    for _ in 0..60 {
-        let mut wal = crashed.wal.clone();
-        for at in &blocks {
-            if chance.next().is_multiple_of(4) {
-                let end = (at + 512).min(wal.len());
-                wal[*at..end].fill(0);
+    let (mut before, mut after) = (0, 0);
+    for round in 0..if long() { 2000 } else { 120 } {
+        let size = [512, 4096][round % 2];
+        let mut wal = history.wal.clone();
+        // The first block of the commit may be half old: it is written whole.
+        for at in (last / size * size..wal.len()).step_by(size) {
+            if !chance.next().is_multiple_of(4) {
+                continue;
+            }
+            let (from, to) = (at.max(last), (at + size).min(wal.len()));
+            match round % 3 {
+                0 => wal[from..to].copy_from_slice(&earlier[from..to]),
+                _ => wal[from..to].fill(0),
             }
         }
-        let found = crashed.found(directory.path(), &wal);
-        assert!(is_whole(&found), "{found:?}");
+        match history.found(directory.path(), &wal) {
+            Ok(state) if state == history.states[5] => before += 1,
+            Ok(state) if state == history.states[6] => after += 1,
+            other => panic!("round {round}: {other:?}"),
+        }
     }
+    assert!(before > 20, "{before} {after}");
+}
+
+/// The power goes while the log is moved into the database: its pages are there in any mixture of old and new.
+#[test]
+fn a_database_half_written_by_a_checkpoint_is_made_whole_by_its_log() {
+    let history = history(6);
+    let directory = scratch();
+    // The same log moved into the same database, by SQLite itself.
+    let moved = directory.path().join("moved.journal");
+    fs::write(&moved, &history.db).unwrap();
+    fs::write(directory.path().join("moved.journal-wal"), &history.wal).unwrap();
+    let conn = rusqlite::Connection::open(&moved).unwrap();
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    let new = fs::read(&moved).unwrap();
+    drop(conn);
+    assert!(new.len() > history.db.len());
+    let mut chance = Chance(3);
+    for round in 0..if long() { 1000 } else { 60 } {
+        let mut db = history.db.clone();
+        if round % 2 == 0 {
+            db.resize(new.len(), 0);
+        }
+        for at in (0..db.len()).step_by(512) {
+            if chance.next().is_multiple_of(2) {
+                db[at..at + 512].copy_from_slice(&new[at..at + 512]);
+            }
+        }
+        let found = found(&history.desk, directory.path(), &db, &history.wal);
+        assert_eq!(found.as_ref(), Ok(&history.states[6]), "round {round}");
+    }
+}
+
+/// The database without its log has what was moved into it; with another journal's log it is refused, since that one's
+/// rows are sealed with another key.
+#[test]
+fn a_log_that_is_not_its_own_is_not_taken_for_it() {
+    let history = history(6);
+    let directory = scratch();
+    for wal in [&[][..], &[0xA5; 8192]] {
+        assert_eq!(history.found(directory.path(), wal).as_ref(), Ok(&history.states[0]));
+    }
+    let text = history.found(directory.path(), &self::history(6).wal).unwrap_err();
+    assert!(text.contains("sealed with key"), "{text}");
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use socketqueue::journal::sqlite::Sqlite;
 use socketqueue::journal::{JournalError, Options};
+use socketqueue::mux::{JournalOp, Stage};
 
 use crate::desk::*;
 
@@ -20,6 +22,44 @@ fn a_journal_in_use_is_refused_and_free_again_after_its_end() {
     assert!(matches!(refused(&desk, &desk.options).0, JournalError::Locked { .. }));
     drop(journal);
     desk.open();
+}
+
+#[test]
+fn two_names_of_one_journal_have_one_lock() {
+    let desk = Desk::new();
+    let (_journal, _) = desk.open();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("other.journal");
+    std::os::unix::fs::symlink(desk.path(), &link).unwrap();
+    assert!(matches!(refused(&desk, &Options::new(link)).0, JournalError::Locked { .. }));
+    let directory = elsewhere.path().join("d");
+    std::os::unix::fs::symlink(desk.directory(), &directory).unwrap();
+    let options = Options::new(directory.join("test.journal"));
+    assert!(matches!(refused(&desk, &options).0, JournalError::Locked { .. }));
+    // A link that leads nowhere is no place for a journal.
+    let nowhere = elsewhere.path().join("nowhere.journal");
+    std::os::unix::fs::symlink(elsewhere.path().join("gone/x.journal"), &nowhere).unwrap();
+    assert!(matches!(refused(&desk, &Options::new(nowhere)).0, JournalError::Unwritable { .. }));
+}
+
+#[test]
+fn an_open_row_that_cannot_be_read_is_listed_for_a_person() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, [intent(1), intent(2), intent(3), JournalOp::Parked { id: id(3) }]);
+    flush(&mut journal);
+    drop(journal);
+    let mut around = desk.surroundings();
+    around.readable = Box::new(|row| row.was == 2);
+    let (journal, rows) = Sqlite::open(&desk.options, &upstream(), around).unwrap();
+    let stages: Vec<_> = rows.iter().map(|row| (row.was, row.stage)).collect();
+    assert_eq!(stages, [(1, Stage::Listed), (2, Stage::Intent), (3, Stage::Parked)]);
+    assert_eq!(journal.figures().unreadable, 2);
+    drop(journal);
+    // It says so in the file, and why; and it is still there for a start that can read it.
+    assert_eq!(number(desk.path(), "SELECT record FROM notes WHERE what = 'listed'"), 1);
+    let stages: Vec<_> = desk.open().1.iter().map(|row| row.stage).collect();
+    assert_eq!(stages, [Stage::Listed, Stage::Intent, Stage::Parked]);
 }
 
 #[test]

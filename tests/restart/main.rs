@@ -2,8 +2,11 @@
 //! after. SIGKILL leaves no time for anything; what counts is what the journal had.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+mod full;
+mod place;
 #[path = "../support/process.rs"]
 mod process;
+mod secrets;
 mod world;
 
 use rustix::process::Signal;

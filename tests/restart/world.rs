@@ -1,6 +1,7 @@
 //! A directory with a journal, a host that is moved by hand, and the gateways that run there one after the other.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -45,10 +46,13 @@ impl World {
             "--v".to_owned(),
         ];
         args.extend(self.flags.iter().cloned());
-        let process = Process::start_in(self.directory.path(), &args);
-        let clients = process.address("clients");
-        self.clients = Some(clients);
-        (Gateway { process, clients }, self.host.link())
+        let gateway = Gateway::of(Process::start_in(self.directory.path(), &args));
+        self.clients = Some(gateway.clients);
+        (gateway, self.host.link())
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn another_host(&mut self) {
@@ -66,12 +70,23 @@ impl World {
 }
 
 impl Gateway {
+    pub fn of(process: Process) -> Gateway {
+        let clients = process.address("clients");
+        Gateway { process, clients }
+    }
+
     pub fn client(&self) -> Line {
         Line::connect(self.clients)
     }
 
     pub fn logs(&self, text: &str) {
         self.process.logs(text);
+    }
+
+    /// SIGTERM, and wait for a good end.
+    pub fn stop(&mut self) {
+        self.process.signal(Signal::TERM);
+        assert!(self.process.exit().success(), "{}", self.process.log());
     }
 
     /// SIGKILL, and wait until it is gone.
@@ -95,6 +110,11 @@ pub fn sale(tid: u32, stan: u32) -> Vec<u8> {
 }
 
 pub fn message(mti: &str, tid: u32, stan: u32) -> Vec<u8> {
+    message_with(mti, tid, stan, &[])
+}
+
+/// With these fields besides or instead.
+pub fn message_with(mti: &str, tid: u32, stan: u32, fields: &[(u16, &[u8])]) -> Vec<u8> {
     let local = Clock::new(Some("UTC")).unwrap().now().local();
     let mut draft = Draft::new(&smartvista().schema, Mti::parse(mti.as_bytes()).unwrap());
     let mut set = |n: u16, value: &[u8]| {
@@ -112,6 +132,7 @@ pub fn message(mti: &str, tid: u32, stan: u32) -> Vec<u8> {
     set(41, format!("{tid:08}").as_bytes());
     set(42, b"000124642124643");
     set(49, b"810");
+    fields.iter().for_each(|(n, value)| set(*n, value));
     draft.to_bytes().unwrap().to_vec()
 }
 
@@ -134,4 +155,9 @@ pub fn label(raw: &[u8]) -> String {
     let message = parse(raw);
     let number = |n| message.text(n).unwrap_or_default().parse::<u64>().unwrap_or_default();
     format!("{} {}/{}", message.mti(), number(field::TID), number(field::STAN))
+}
+
+/// A port that was free a moment ago: for what must be told one.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use socketqueue::dialect::RequestClass;
 use socketqueue::mux::{
-    Event, FinalState, JournalOp, Record, Recovered, Remembered, Settings, Stage, State, TxId, Withheld,
+    Event, FinalState, JournalOp, Lately, Record, Recovered, Remembered, Settings, Stage, State, TxId,
+    Withheld,
 };
 use socketqueue::rules::{self, AnswerRecord, Restored};
 
@@ -21,6 +22,8 @@ pub struct Row {
     pub was: TxId,
     pub image: Bytes,
     pub received_ms: i64,
+    /// When it left for the host, where the test says that the journal has it.
+    pub left_ms: Option<i64>,
     pub stage: Stage,
     pub attempts: u32,
     pub rrn: Option<Bytes>,
@@ -91,9 +94,11 @@ impl World {
         let before = std::mem::replace(&mut self.scene, new_scene(change));
         self.scene.follows(before, Duration::from_secs(after));
         let wall = self.scene.now.wall_ms;
-        let mut ended: Vec<&Row> = self.journal.rows.values().filter(|row| row.ended.is_some()).collect();
-        ended.sort_by_key(|row| row.ended.map(|(_, at)| at));
-        let remembered: Vec<Remembered> = ended.iter().filter_map(|row| row.remembered(wall)).collect();
+        let ended = self.journal.rows.iter().filter_map(|(number, row)| Some((row.ended?.1, *number, row)));
+        let mut ended: Vec<(i64, i64, &Row)> = ended.collect();
+        ended.sort_by_key(|(at, number, _)| (*at, *number));
+        let remembered: Vec<Remembered> =
+            ended.iter().filter_map(|(_, number, row)| row.remembered(*number, wall, &self.scene)).collect();
         for remembered in remembered {
             self.scene.handle(Event::Remember(Box::new(remembered)));
         }
@@ -139,22 +144,30 @@ impl Row {
             attempts: self.attempts,
             rrn: self.rrn.clone(),
             stage: self.stage,
-            age: Duration::from_millis(age_ms.max(0).unsigned_abs()),
-            left_ago: None,
+            age: ago(scene.now.wall_ms, self.received_ms),
+            left_ago: self.left_ms.map(|left| ago(scene.now.wall_ms, left)),
             record: self.record,
             withheld,
             superseded: self.superseded,
         }
     }
 
-    fn remembered(&self, wall: i64) -> Option<Remembered> {
+    fn remembered(&self, row: i64, wall: i64, scene: &Scene) -> Option<Remembered> {
         let (state, ended) = self.ended?;
+        let request = Restored::read(scene.dialect(), scene.keys(), self.image.clone()).unwrap();
+        let code = self.answer.as_ref().and_then(|answer| answer.response_code.clone());
         Some(Remembered {
             was: self.was,
-            record: self.record?,
+            record: self.record,
             state,
             attempts: self.attempts,
-            ended_ago: Duration::from_millis((wall - ended).max(0).unsigned_abs()),
+            ended_ago: ago(wall, ended),
+            lately: Some(Box::new(Lately {
+                row,
+                request,
+                class: code.map(|code| scene.dialect().codes.of_request(Some(&code))),
+                rrn: self.rrn.clone(),
+            })),
         })
     }
 }
@@ -169,6 +182,7 @@ impl Rows {
                     was: id,
                     image: rules::image(&request, scene.dialect()),
                     received_ms: now,
+                    left_ms: None,
                     stage: Stage::Intent,
                     attempts: 0,
                     rrn: None,
@@ -187,6 +201,7 @@ impl Rows {
                 self.by_id.insert(id, row);
             }
             JournalOp::Answered { id, class, answer } => self.change(id, |row| {
+                row.rrn = answer.rrn.clone();
                 row.answer = Some(*answer);
                 row.stage = match class {
                     RequestClass::Approved => Stage::AnsweredApproved,
@@ -195,36 +210,44 @@ impl Rows {
                 };
             }),
             JournalOp::End { id, state } => self.change(id, |row| row.ended = Some((state_of(state), now))),
-            JournalOp::Owed { id } => self.change(id, |row| {
-                row.stage = Stage::Owed;
-                row.ended = None;
-            }),
+            JournalOp::Owed { id } => self.change(id, |row| row.stage = Stage::Owed),
             JournalOp::Sent { id, attempt } => self.change(id, |row| row.attempts = attempt),
             JournalOp::Learned { id, rrn } => self.change(id, |row| row.rrn = Some(rrn)),
             JournalOp::Parked { id } => self.change(id, |row| row.stage = Stage::Parked),
             JournalOp::Listed { id } => self.change(id, |row| row.stage = Stage::Listed),
             JournalOp::Superseded { id } => self.change(id, |row| row.superseded = true),
-            JournalOp::Retried { id, reason } => self.change(id, |row| row.reasons.push(reason.into())),
+            JournalOp::Retried { id, reason } => self.change(id, |row| {
+                row.stage = Stage::Owed;
+                row.reasons.push(reason.into());
+            }),
             JournalOp::Resolved { id, reason } => self.change(id, |row| {
                 row.reasons.push(reason.into());
                 row.ended = Some((State::Parked, now));
             }),
             JournalOp::Reopened { id, was } => {
-                if let Some(number) = self.by_id.get(&was).copied() {
+                if let Some(number) = self.by_id.remove(&was) {
                     self.by_id.insert(id, number);
-                    self.change(id, |row| row.ended = None);
+                    if let Some(row) = self.rows.get_mut(&number) {
+                        (row.stage, row.ended) = (Stage::Owed, None);
+                    }
                 }
             }
             other => panic!("an operation that this journal does not know: {other:?}"),
         }
     }
 
-    /// What has no row (an inquiry, one that joined another) leaves no trace.
+    /// What has no row (an inquiry, one that joined another) leaves no trace; nor does what comes for one that is over.
     fn change(&mut self, id: TxId, change: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.by_id.get(&id).and_then(|number| self.rows.get_mut(number)) {
+        let row = self.by_id.get(&id).and_then(|number| self.rows.get_mut(number));
+        if let Some(row) = row.filter(|row| row.ended.is_none()) {
             change(row);
         }
     }
+}
+
+/// Zero for what lies in the future.
+fn ago(wall_ms: i64, then_ms: i64) -> Duration {
+    Duration::from_millis((wall_ms - then_ms).max(0).unsigned_abs())
 }
 
 fn state_of(state: FinalState) -> State {

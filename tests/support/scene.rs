@@ -264,8 +264,7 @@ impl Scene {
 
     /// What the process before knew of the world outside: the messages that the host has seen.
     pub fn follows(&mut self, before: Scene, after: Duration) -> &mut Scene {
-        let millis = i64::try_from((before.now.uptime + after).as_millis()).unwrap();
-        self.now.wall_ms = START_MS + millis;
+        self.now.wall_ms = before.now.wall_ms + i64::try_from(after.as_millis()).unwrap();
         self.seen = before.seen;
         self
     }

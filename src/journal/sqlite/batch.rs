@@ -3,9 +3,9 @@
 //! All rows of a commit become visible together, so between transactions no order is needed inside it; within one the
 //! later operation wins.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
-use super::store::OpenRows;
+use super::rows::Rows;
 use crate::iso8583::mask::{self, MaskStyle};
 use crate::journal::codes::Stage;
 use crate::mux::{FinalState, JournalOp, Record, TxId};
@@ -23,10 +23,8 @@ pub(super) struct Entry {
 pub(super) enum FoundBy {
     /// It is made by this change.
     New,
-    /// It is open, at this row.
+    /// It is at this row.
     Row(i64),
-    /// It had ended, under this id.
-    Was(u64),
 }
 
 /// All that happens to one transaction in one commit.
@@ -103,21 +101,23 @@ pub(super) struct Batch<'e> {
     pub(super) changes: Vec<Change<'e>>,
     pub(super) operations: usize,
     pub(super) intents: usize,
+    /// Transactions to be made good of which the journal has no row.
+    pub(super) strays: Vec<u64>,
     by_tx: HashMap<u64, usize>,
 }
 
 impl<'e> Batch<'e> {
     /// Lays `entries` together. What is about a transaction that the journal never had is left out: requests without
     /// money in them end, too.
-    pub(super) fn of(entries: &'e [Entry], open: &OpenRows) -> Batch<'e> {
+    pub(super) fn of(entries: &'e [Entry], rows: &Rows) -> Batch<'e> {
         let mut batch = Batch { operations: entries.len(), ..Batch::default() };
         for entry in entries {
-            batch.add(entry, open);
+            batch.add(entry, rows);
         }
         batch
     }
 
-    fn add(&mut self, entry: &'e Entry, open: &OpenRows) {
+    fn add(&mut self, entry: &'e Entry, rows: &Rows) {
         match &entry.op {
             JournalOp::Intent { id, request, record } => {
                 let mut change = Change::of(id.bits(), FoundBy::New);
@@ -131,7 +131,8 @@ impl<'e> Batch<'e> {
                 change.adopted = true;
                 self.push(change);
             }
-            JournalOp::Answered { id, class, answer } => self.change(*id, open, |change| {
+            JournalOp::Answered { id, class, answer } => {
+                let Some(change) = self.open_one(*id, rows) else { return };
                 change.stage = Some(Stage::answered(*class));
                 for (kept, told) in [
                     (&mut change.rrn, &answer.rrn),
@@ -142,39 +143,45 @@ impl<'e> Batch<'e> {
                         *kept = Some(text(told));
                     }
                 }
-            }),
-            JournalOp::End { id, state } => self.change(*id, open, |change| {
+            }
+            JournalOp::End { id, state } => {
+                // One that is over can come to another end: delivered, then found not to be, and nothing owed.
+                let Some(change) = self.any_one(*id, rows) else { return };
                 change.stage = Some(Stage::ended(*state));
                 change.end = Some(End::In(*state, entry.at));
-            }),
-            JournalOp::Owed { id } => self.change(*id, open, |change| change.stage = Some(Stage::Owed)),
+            }
+            // What is owed is open, also if it had ended before: an approval that was delivered and found lost.
+            JournalOp::Owed { id } => self.waits(*id, Stage::Owed, rows),
+            JournalOp::Parked { id } => self.waits(*id, Stage::Parked, rows),
+            JournalOp::Listed { id } => self.waits(*id, Stage::Listed, rows),
             JournalOp::Sent { id, attempt } => {
-                self.change(*id, open, |change| change.attempts = Some(*attempt));
+                if let Some(change) = self.open_one(*id, rows) {
+                    change.attempts = Some(*attempt);
+                }
             }
             JournalOp::Learned { id, rrn } => {
-                self.change(*id, open, |change| change.rrn = Some(text(rrn)));
-            }
-            JournalOp::Parked { id } => {
-                self.change(*id, open, |change| change.stage = Some(Stage::Parked));
-            }
-            JournalOp::Listed { id } => {
-                self.change(*id, open, |change| change.stage = Some(Stage::Listed));
+                if let Some(change) = self.open_one(*id, rows) {
+                    change.rrn = Some(text(rrn));
+                }
             }
             JournalOp::Superseded { id } => {
-                self.change(*id, open, |change| change.superseded = Some(true));
+                if let Some(change) = self.open_one(*id, rows) {
+                    change.superseded = Some(true);
+                }
             }
-            JournalOp::Retried { id, reason } => self.change(*id, open, |change| {
-                change.stage = Some(Stage::Owed);
-                change.end = Some(End::No);
+            JournalOp::Retried { id, reason } => {
+                self.waits(*id, Stage::Owed, rows);
+                let Some(change) = self.open_one(*id, rows) else { return };
                 change.superseded = Some(false);
                 change.notes.push(("retried", shown(reason), entry.at));
-            }),
-            JournalOp::Resolved { id, reason } => self.change(*id, open, |change| {
+            }
+            JournalOp::Resolved { id, reason } => {
+                let Some(change) = self.any_one(*id, rows) else { return };
                 change.stage = Some(Stage::Closed);
                 change.end = Some(End::Seen(entry.at));
                 change.notes.push(("resolved", shown(reason), entry.at));
-            }),
-            JournalOp::Reopened { id, was } => self.reopen(id.bits(), was.bits(), open),
+            }
+            JournalOp::Reopened { id, was } => self.reopen(id.bits(), was.bits(), rows),
         }
     }
 
@@ -183,28 +190,52 @@ impl<'e> Batch<'e> {
         self.changes.push(change);
     }
 
-    fn change(&mut self, id: TxId, open: &OpenRows, set: impl FnOnce(&mut Change<'e>)) {
+    /// The change of a transaction that has a row.
+    fn any_one(&mut self, id: TxId, rows: &Rows) -> Option<&mut Change<'e>> {
         let tx = id.bits();
-        let at = match (self.by_tx.get(&tx), open.get(tx)) {
-            (Some(at), _) => *at,
-            (None, Some(row)) => {
+        let at = match self.by_tx.get(&tx) {
+            Some(at) => *at,
+            None => {
+                let (row, _) = rows.get(tx)?;
                 self.push(Change::of(tx, FoundBy::Row(row)));
                 self.changes.len() - 1
             }
-            (None, None) => return,
         };
-        if let Some(change) = self.changes.get_mut(at) {
-            set(change);
+        self.changes.get_mut(at)
+    }
+
+    /// The same of one that is open. What is told of one that is over does not open it.
+    fn open_one(&mut self, id: TxId, rows: &Rows) -> Option<&mut Change<'e>> {
+        let tx = id.bits();
+        let is_open =
+            match self.by_tx.get(&tx).and_then(|at| self.changes.get(*at)).map(|change| change.stage) {
+                Some(Some(stage)) => stage != Stage::Closed,
+                // In this batch it was only adopted, or told something about.
+                Some(None) => true,
+                None => rows.get(tx).is_some_and(|(_, open)| open),
+            };
+        if is_open { self.any_one(id, rows) } else { None }
+    }
+
+    /// It waits, for the host or for a person.
+    fn waits(&mut self, id: TxId, stage: Stage, rows: &Rows) {
+        match self.any_one(id, rows) {
+            Some(change) => {
+                change.stage = Some(stage);
+                change.end = Some(End::No);
+            }
+            None => self.strays.push(id.bits()),
         }
     }
 
-    fn reopen(&mut self, id: u64, was: u64, open: &OpenRows) {
-        let at = match (self.by_tx.remove(&was), open.get(was)) {
+    fn reopen(&mut self, id: u64, was: u64, rows: &Rows) {
+        let at = match (self.by_tx.remove(&was), rows.get(was).or_else(|| rows.get(id))) {
             (Some(at), _) => at,
-            (None, row) => {
-                self.changes.push(Change::of(id, row.map_or(FoundBy::Was(was), FoundBy::Row)));
+            (None, Some((row, _))) => {
+                self.changes.push(Change::of(id, FoundBy::Row(row)));
                 self.changes.len() - 1
             }
+            (None, None) => return self.strays.push(id),
         };
         self.by_tx.insert(id, at);
         if let Some(change) = self.changes.get_mut(at) {

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rusqlite::Connection;
 
+use super::Readable;
 use super::connection;
-use super::store::{ImageOf, Store};
+use super::lately::lately;
+use super::names::{self, Names};
+use super::pen::ImageOf;
+use super::store::Store;
 use crate::journal::codes::{Stage, outcome_of_number};
 use crate::journal::disk::Disk;
 use crate::journal::place::Place;
-use crate::journal::seal::{Key, Keyring, Unsealed, row_identity};
-use crate::journal::{JournalError, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
-use crate::mux::Record;
+use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
+use crate::journal::{JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
+use crate::mux::{self, FinalState, Record};
+use crate::rules::KeptAnswer;
 use crate::time::Now;
 
 /// Most ended transactions that a start is told of, the newest: more than the core remembers.
@@ -23,7 +28,11 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) place: Place,
     pub(super) rows: Vec<OpenRow>,
+    /// How many of them cannot be read.
+    pub(super) unreadable: usize,
     pub(super) remembered: Vec<RememberedRow>,
+    pub(super) lately: Vec<LatelyRow>,
+    pub(super) names: Names,
 }
 
 /// Opens the journal that `options` name; makes it, and its key, when there is none.
@@ -31,17 +40,32 @@ pub(super) fn open(
     options: &Options,
     upstream: &UpstreamIdentity,
     image: ImageOf,
+    readable: &Readable,
     disk: Box<dyn Disk>,
     now: Now,
 ) -> Result<Opened, JournalError> {
     let place = Place::take(&options.file)?;
     let options = Options { file: place.path().to_owned(), ..options.clone() };
+    place.make_room();
     let (conn, keys) = connect(&place, &options)?;
-    let rows = open_rows(&conn, &options, &keys)?;
-    let remembered =
-        remembered(&conn, &options, now).map_err(|error| connection::refusal(&options.file, &error))?;
-    let store = Store::new(conn, &options, keys, upstream, image, disk, now)?;
-    Ok(Opened { store, place, rows, remembered })
+    let mut rows = open_rows(&conn, &options, &keys)?;
+    let refused = |error| connection::refusal(&options.file, &error);
+    let remembered = remembered(&conn, &options, now).map_err(refused)?;
+    let lately = lately(&conn, &options, &keys, now).map_err(refused)?;
+    let unreadable: Vec<i64> = rows.iter().filter(|row| !readable(row)).map(|row| row.row).collect();
+    let fresh = fresh_secret()
+        .map_err(|error| JournalError::Failed { path: options.file.clone(), what: error.to_string() })?;
+    let names = names::load(&conn, fresh).map_err(refused)?;
+    let file = options.file.clone();
+    let mut store = Store::new(conn, &options, keys, upstream, image, disk, now)?;
+    if !unreadable.is_empty() {
+        store.set_aside(&unreadable, now).map_err(|error| connection::refusal(&file, &error))?;
+    }
+    for row in rows.iter_mut().filter(|row| unreadable.contains(&row.row) && row.stage != mux::Stage::Parked)
+    {
+        row.stage = mux::Stage::Listed;
+    }
+    Ok(Opened { store, place, rows, unreadable: unreadable.len(), remembered, lately, names })
 }
 
 fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), JournalError> {
@@ -55,7 +79,8 @@ fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), Jo
     }
     let conn = connection::connect(options).map_err(refused)?;
     if exists && connection::identify(&conn, path)? {
-        connection::verify(&conn).map_err(|what| JournalError::Damaged { path: path.to_owned(), what })?;
+        connection::verify_for_work(&conn)
+            .map_err(|what| JournalError::Damaged { path: path.to_owned(), what })?;
         let keys = Keyring::load(options, false)?;
         return Ok((conn, keys));
     }
@@ -125,7 +150,13 @@ fn read(row: &rusqlite::Row<'_>, journal: &str) -> rusqlite::Result<(Option<Open
         bytes: row.get(16)?,
         identity: row_identity(journal, id, row.get(10)?, &mti, received),
     };
-    let Some(stage) = Stage::of_number(row.get(5)?).and_then(Stage::open) else { return Ok((None, sealed)) };
+    let Some(mut stage) = Stage::of_number(row.get(5)?).and_then(Stage::open) else {
+        return Ok((None, sealed));
+    };
+    let ordered: Option<String> = row.get(18)?;
+    if stage == mux::Stage::Owed && ordered.is_some() {
+        stage = mux::Stage::Ordered;
+    }
     let open = OpenRow {
         row: id,
         was: row.get::<_, i64>(1)? as u64,
@@ -139,6 +170,7 @@ fn read(row: &rusqlite::Row<'_>, journal: &str) -> rusqlite::Result<(Option<Open
         upstream: UpstreamIdentity { name: row.get(11)?, address: row.get(12)?, dialect: row.get(13)? },
         record: record(digest(8)?, digest(9)?),
         superseded: row.get(17)?,
+        forced: ordered.as_deref() == Some("forced"),
     };
     Ok((Some(open), sealed))
 }
@@ -159,16 +191,30 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
     let mut found = statement.query([since, REMEMBERED_MAX])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
-        let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number);
-        let (Some(record), Some(outcome)) = (record(digest(row, 1)?, digest(row, 2)?), outcome) else {
-            continue;
-        };
+        // A row that a person resolved may have no outcome of its own. Its key is not forgotten for that.
+        let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number).unwrap_or(FinalState::Parked);
+        let Some(record) = record(digest(row, 1)?, digest(row, 2)?) else { continue };
         rows.push(RememberedRow {
             was: row.get::<_, i64>(0)? as u64,
             record,
             outcome,
             attempts: row.get(4)?,
             ended_wall_ms: row.get(5)?,
+            dialect: row.get(6)?,
+            answer: KeptAnswer {
+                mti: row.get(7)?,
+                processing_code: row.get(8)?,
+                amount: row.get(9)?,
+                transmission_time: row.get(10)?,
+                stan: row.get(11)?,
+                local_time: row.get(12)?,
+                rrn: row.get(13)?,
+                approval_code: row.get(14)?,
+                response_code: row.get(15)?,
+                tid: row.get(16)?,
+                mid: row.get(17)?,
+                currency: row.get(18)?,
+            },
         });
     }
     rows.sort_by_key(|row| row.ended_wall_ms);

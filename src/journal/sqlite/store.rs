@@ -1,46 +1,19 @@
-//! The database: changes in, rows out. Knows no threads and no verdicts.
+//! The database: batches in, rows out. Knows no threads and no verdicts.
 
-use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::batch::{Batch, Change, End, FoundBy};
+use super::batch::Batch;
 use super::connection::{self, Trouble};
-use crate::journal::codes::{Stage, outcome_number};
+use super::pen::{Hand, ImageOf, Pen, Written};
+use super::rows::Rows;
 use crate::journal::disk::{Commit, Disk, Fate};
 use crate::journal::schema;
-use crate::journal::seal::{Keyring, row_identity};
+use crate::journal::seal::{Keyring, Nonces};
 use crate::journal::{JournalError, Options, UpstreamIdentity};
-use crate::rules::{self, Request};
 use crate::time::Now;
-
-/// What is kept of a request so that it can be made good: reduced as its dialect allows.
-pub type ImageOf = Box<dyn Fn(&Request) -> Bytes + Send>;
-
-/// Images erased, and records deleted, in one commit of the sweep: it must not keep intents waiting.
-const SWEEP_MAX: usize = 1000;
-
-/// Which rows are open in this process, by transaction.
-#[derive(Default)]
-pub(super) struct OpenRows(HashMap<u64, i64>);
-
-impl OpenRows {
-    pub(super) fn get(&self, tx: u64) -> Option<i64> {
-        self.0.get(&tx).copied()
-    }
-    pub(super) fn insert(&mut self, tx: u64, row: i64) {
-        self.0.insert(tx, row);
-    }
-    pub(super) fn remove(&mut self, tx: u64) {
-        self.0.remove(&tx);
-    }
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
 
 /// How a batch went.
 pub(super) enum Applied {
@@ -52,29 +25,16 @@ pub(super) enum Applied {
     Unknown(Trouble),
 }
 
-/// One row as a batch left it, taken over when the batch is durable.
-struct Written {
-    tx: u64,
-    was: Option<u64>,
-    row: i64,
-    closed_at: Option<Now>,
-}
-
 pub(super) struct Store {
-    conn: Connection,
-    options: Options,
-    keys: Keyring,
-    journal: String,
-    run: i64,
-    upstream: i64,
-    next_row: i64,
-    image: ImageOf,
+    pub(super) conn: Connection,
+    pub(super) options: Options,
+    hand: Hand,
     disk: Box<dyn Disk>,
-    pub(super) open: OpenRows,
-    /// Images of what is over, by the uptime at which they are erased.
-    ended: VecDeque<(Duration, i64)>,
+    pub(super) rows: Rows,
+    /// Rows of intents in a commit of unknown outcome, by transaction.
+    doubtful: Vec<(u64, i64)>,
     /// Records up to here are gone, or stay.
-    swept: i64,
+    pub(super) swept: i64,
 }
 
 impl Store {
@@ -98,18 +58,15 @@ impl Store {
             Ok((journal, run, upstream, last))
         };
         let (journal, run, upstream, last) = read().map_err(|error| connection::refusal(&path, &error))?;
+        let nonces = Nonces::new()
+            .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
         let mut store = Store {
             conn,
             options: options.clone(),
-            keys,
-            journal,
-            run,
-            upstream,
-            next_row: last + 1,
-            image,
+            hand: Hand { keys, nonces, journal, run, upstream, next_row: last + 1, image },
             disk,
-            open: OpenRows::default(),
-            ended: VecDeque::new(),
+            rows: Rows::new(options.late_window),
+            doubtful: Vec::new(),
             swept: 0,
         };
         store.load_ended(now).map_err(|error| connection::refusal(&path, &error))?;
@@ -123,16 +80,30 @@ impl Store {
     /// What ended before this start is erased when its time is over by the wall clock; at once if that went back.
     fn load_ended(&mut self, now: Now) -> rusqlite::Result<()> {
         let mut statement = self.conn.prepare(schema::ENDED)?;
-        let rows =
-            statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
-        for row in rows {
-            let (row, ended_ms) = row?;
-            let age = u64::try_from(now.wall_ms.saturating_sub(ended_ms.unwrap_or(0))).unwrap_or(u64::MAX);
-            let left = self.options.late_window.saturating_sub(Duration::from_millis(age));
-            self.ended.push_back((now.uptime + left, row));
-        }
-        self.ended.make_contiguous().sort_unstable();
+        let ended = statement.query_map([], |row| {
+            let (row, ended_ms): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+            let ago = u64::try_from(now.wall_ms.saturating_sub(ended_ms.unwrap_or(0))).unwrap_or(u64::MAX);
+            Ok((row, Duration::from_millis(ago)))
+        })?;
+        let ended: Vec<(i64, Duration)> = ended.collect::<rusqlite::Result<_>>()?;
+        self.rows.left_over(now.uptime, ended.into_iter());
         Ok(())
+    }
+
+    /// Open rows that this configuration cannot read are listed for a person, who sees why.
+    pub(super) fn set_aside(&mut self, rows: &[i64], now: Now) -> rusqlite::Result<()> {
+        let transaction = self.conn.unchecked_transaction()?;
+        for row in rows {
+            transaction.prepare_cached(schema::SET_ASIDE)?.execute([row])?;
+            let why = "no message of the dialect that the gateway was started with";
+            transaction.prepare_cached(schema::INSERT_NOTE)?.execute(params![
+                row,
+                now.wall_ms,
+                "listed",
+                why
+            ])?;
+        }
+        transaction.commit()
     }
 
     // -- batches -----------------------------------------------------------------------------------------------------
@@ -155,151 +126,65 @@ impl Store {
     fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Vec<u64>, Refused> {
         let begun = self.conn.execute_batch("BEGIN IMMEDIATE");
         begun.map_err(|error| Refused::Before(Trouble::of(&error)))?;
-        let (mut written, mut bad) = (Vec::with_capacity(batch.changes.len()), Vec::new());
-        for change in &batch.changes {
-            let one = if singly { self.write_alone(change) } else { self.write_one(change) };
-            match one {
-                Ok(Some(row)) => written.push(row),
-                Ok(None) => {}
-                Err(error) if connection::is_of_the_row(&error) && singly => bad.push(change.tx),
-                Err(error) => {
-                    let _ = self.conn.execute_batch("ROLLBACK");
-                    return Err(match connection::is_of_the_row(&error) {
-                        true => Refused::Row,
-                        false => Refused::Before(Trouble::of(&error)),
-                    });
-                }
+        let (written, bad) = self.write_rows(batch, singly).map_err(|error| {
+            let _ = self.conn.execute_batch("ROLLBACK");
+            match connection::is_of_the_row(&error) {
+                true => Refused::Row,
+                false => Refused::Before(Trouble::of(&error)),
             }
+        })?;
+        if let Err(refused) = self.commit(Commit { intents: batch.intents, reserve_held, probe: false }) {
+            if matches!(refused, Refused::During(_)) {
+                self.doubtful.extend(written.iter().filter(|row| row.is_new).map(|row| (row.tx, row.row)));
+            }
+            return Err(refused);
         }
-        self.commit(Commit { intents: batch.intents, reserve_held, probe: false })?;
         for row in written {
             self.take_over(row);
         }
         Ok(bad)
     }
 
-    fn take_over(&mut self, row: Written) {
-        if let Some(was) = row.was {
-            self.open.remove(was);
-        }
-        match row.closed_at {
-            None => self.open.insert(row.tx, row.row),
-            Some(at) => {
-                self.open.remove(row.tx);
-                self.ended.push_back((at.uptime + self.options.late_window, row.row));
+    /// `singly`: what is refused by itself is left out.
+    fn write_rows(&mut self, batch: &Batch<'_>, singly: bool) -> rusqlite::Result<(Vec<Written>, Vec<u64>)> {
+        let mut pen = Pen::new(&self.conn, &mut self.hand)?;
+        let (mut written, mut bad) = (Vec::with_capacity(batch.changes.len()), Vec::new());
+        for change in &batch.changes {
+            let one = if singly { pen.write_alone(change) } else { pen.write(change) };
+            match one {
+                Ok(row) => written.push(row),
+                Err(error) if connection::is_of_the_row(&error) && singly => bad.push(change.tx),
+                Err(error) => return Err(error),
             }
         }
+        Ok((written, bad))
     }
 
-    fn write_alone(&mut self, change: &Change<'_>) -> rusqlite::Result<Option<Written>> {
-        self.conn.execute_batch("SAVEPOINT one")?;
-        let written = self.write_one(change);
-        self.conn.execute_batch(match written {
-            Ok(_) => "RELEASE one",
-            Err(_) => "ROLLBACK TO one; RELEASE one",
-        })?;
-        written
-    }
-
-    fn write_one(&mut self, change: &Change<'_>) -> rusqlite::Result<Option<Written>> {
-        let row = match change.found_by {
-            FoundBy::New => return self.insert(change).map(Some),
-            FoundBy::Row(row) => Some(row),
-            FoundBy::Was(was) => match self.find(was)? {
-                None => self.find(change.tx)?,
-                row => row,
-            },
-        };
-        let Some(row) = row else { return Ok(None) };
-        let (how, outcome, ended_ms) = ended(change);
-        self.conn.prepare_cached(schema::UPDATE_RECORD)?.execute(params![
-            row,
-            change.stage.map(Stage::number),
-            change.attempts,
-            change.rrn,
-            change.approval_code,
-            change.response_code,
-            outcome,
-            ended_ms,
-            how,
-            change.superseded,
-        ])?;
-        if change.renamed.is_some() || change.adopted {
-            let tx = change.tx as i64;
-            self.conn.prepare_cached(schema::RENAME_IMAGE)?.execute(params![row, self.run, tx])?;
+    fn take_over(&mut self, row: Written) {
+        if let Some(was) = row.was {
+            self.rows.forget(was);
         }
-        self.annotate(change, row)?;
-        Ok(Some(written(change, row)))
-    }
-
-    fn insert(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
-        let Some((request, record, at)) = &change.request else {
-            return Err(rusqlite::Error::InvalidQuery);
-        };
-        let row = self.next_row;
-        self.next_row += 1;
-        let (tx, mti) = (change.tx as i64, request.mti().to_string());
-        if !change.needs_no_image() {
-            let identity = row_identity(&self.journal, row, self.upstream, &mti, at.wall_ms);
-            let sealed = self.keys.seal(&(self.image)(request), &identity).map_err(connection::unsealable)?;
-            self.conn.prepare_cached(schema::INSERT_IMAGE)?.execute(params![
-                row,
-                self.run,
-                tx,
-                sealed.key_id,
-                &sealed.nonce[..],
-                sealed.bytes
-            ])?;
+        match row.closed_at {
+            None => self.rows.opened(row.tx, row.row),
+            Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
         }
-        let kept = rules::journal_record(request);
-        let (_, outcome, ended_ms) = ended(change);
-        let (key, body) = match record {
-            Some(record) => (record.key.map(|key| key.to_vec()), Some(record.body.to_vec())),
-            None => (None, None),
-        };
-        self.conn.prepare_cached(schema::INSERT_RECORD)?.execute(params![
-            row,
-            self.run,
-            tx,
-            self.upstream,
-            mti,
-            change.stage.unwrap_or(Stage::Intent).number(),
-            outcome,
-            at.wall_ms,
-            at.wall_ms,
-            ended_ms,
-            change.attempts.unwrap_or(0),
-            kept.amount,
-            kept.transmission_time,
-            kept.stan,
-            kept.local_time,
-            change.rrn.as_ref().or(kept.rrn.as_ref()),
-            change.approval_code,
-            change.response_code,
-            kept.tid,
-            kept.currency,
-            key,
-            body,
-            kept.processing_code,
-            kept.mid,
-        ])?;
-        self.annotate(change, row)?;
-        Ok(written(change, row))
     }
 
-    fn annotate(&self, change: &Change<'_>, row: i64) -> rusqlite::Result<()> {
-        for (what, reason, at) in &change.notes {
-            self.conn.prepare_cached(schema::INSERT_NOTE)?.execute(params![row, at.wall_ms, what, reason])?;
+    /// Whether the intent of this transaction, committed with an unknown outcome, is there. From then on it is open.
+    pub(super) fn read_back(&mut self, tx: u64) -> rusqlite::Result<bool> {
+        let Some(at) = self.doubtful.iter().position(|(other, _)| *other == tx) else { return Ok(false) };
+        let row = self.doubtful[at].1;
+        let is_there = self
+            .conn
+            .prepare_cached(schema::IS_THERE)?
+            .query_row(params![row, self.hand.run, tx as i64], |_| Ok(()))
+            .optional()?
+            .is_some();
+        self.doubtful.swap_remove(at);
+        if is_there {
+            self.rows.opened(tx, row);
         }
-        Ok(())
-    }
-
-    /// The row of what ended, or was committed with an unknown outcome, under this id.
-    pub(super) fn find(&self, tx: u64) -> rusqlite::Result<Option<i64>> {
-        self.conn
-            .prepare_cached(schema::FIND)?
-            .query_row(params![self.run, tx as i64], |row| row.get(0))
-            .optional()
+        Ok(is_there)
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), Refused> {
@@ -339,7 +224,7 @@ impl Store {
         let trouble = |error: rusqlite::Error| Trouble::of(&error);
         self.conn = Connection::open_in_memory().map_err(trouble)?;
         let conn = connection::connect(&self.options).map_err(trouble)?;
-        connection::verify(&conn).map_err(Trouble::Error)?;
+        connection::verify_for_work(&conn).map_err(Trouble::Error)?;
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
         connection::checkpoint(&conn).map_err(trouble)?;
         self.conn = conn;
@@ -358,75 +243,6 @@ impl Store {
         }
         connection::set_synchronous(&self.conn, self.options.durability).map_err(of)?;
         written
-    }
-
-    // -- the sweep ---------------------------------------------------------------------------------------------------
-
-    /// Erases images and deletes records whose time is over, then empties the log into the database. Whether there is
-    /// more to do at once.
-    pub(super) fn sweep(&mut self, now: Now) -> Result<bool, Trouble> {
-        let images = self.erase_images(now).map_err(|error| self.rolled_back(&error))?;
-        let records = self.delete_records(now).map_err(|error| self.rolled_back(&error))?;
-        if !images && !records {
-            connection::checkpoint(&self.conn).map_err(|error| Trouble::of(&error))?;
-        }
-        Ok(images || records)
-    }
-
-    fn rolled_back(&self, error: &rusqlite::Error) -> Trouble {
-        let _ = self.conn.execute_batch("ROLLBACK");
-        Trouble::of(error)
-    }
-
-    fn erase_images(&mut self, now: Now) -> rusqlite::Result<bool> {
-        let due = self.ended.iter().take(SWEEP_MAX).take_while(|(at, _)| *at <= now.uptime).count();
-        if due == 0 {
-            return Ok(false);
-        }
-        self.conn.execute_batch("BEGIN IMMEDIATE")?;
-        {
-            let mut statement = self.conn.prepare_cached(schema::ERASE_IMAGE)?;
-            let before = now.wall_ms.saturating_sub(connection::millis(self.options.late_window));
-            for (_, row) in self.ended.iter().take(due) {
-                statement.execute(params![row, before])?;
-            }
-        }
-        self.conn.execute_batch("COMMIT")?;
-        self.ended.drain(..due);
-        Ok(self.ended.front().is_some_and(|(at, _)| *at <= now.uptime))
-    }
-
-    fn delete_records(&mut self, now: Now) -> rusqlite::Result<bool> {
-        let before = now.wall_ms.saturating_sub(connection::millis(self.options.keep_records));
-        let mut old: Vec<(i64, bool)> = Vec::new();
-        {
-            let mut statement = self.conn.prepare_cached(
-                "SELECT id, received_ms < ?2, stage = 7 FROM records WHERE id > ?1 ORDER BY id LIMIT ?3",
-            )?;
-            let mut rows = statement.query(params![self.swept, before, SWEEP_MAX as i64])?;
-            while let Some(row) = rows.next()? {
-                if !row.get::<_, bool>(1)? {
-                    break;
-                }
-                old.push((row.get(0)?, row.get(2)?));
-            }
-        }
-        if old.is_empty() {
-            return Ok(false);
-        }
-        self.conn.execute_batch("BEGIN IMMEDIATE")?;
-        {
-            let mut delete = self.conn.prepare_cached("DELETE FROM records WHERE id = ?1")?;
-            let mut erase = self.conn.prepare_cached("DELETE FROM images WHERE id = ?1")?;
-            for (row, _) in old.iter().filter(|(_, closed)| *closed) {
-                delete.execute([row])?;
-                erase.execute([row])?;
-            }
-        }
-        self.conn.execute_batch("COMMIT")?;
-        // What is old and open stays until somebody deals with it, and is looked at again after the next start.
-        self.swept = old.last().map_or(self.swept, |(row, _)| *row);
-        Ok(old.len() == SWEEP_MAX)
     }
 
     /// The last commit is moved into the database, and the log is emptied.
@@ -460,19 +276,5 @@ impl From<Refused> for Applied {
             Refused::During(trouble) => Applied::Unknown(trouble),
             other => Applied::NotDone(other.into_trouble()),
         }
-    }
-}
-
-fn written(change: &Change<'_>, row: i64) -> Written {
-    Written { tx: change.tx, was: change.renamed, row, closed_at: change.closed_at() }
-}
-
-/// How outcome and end change (see the statement), and to what.
-fn ended(change: &Change<'_>) -> (i64, Option<i64>, Option<i64>) {
-    match change.end {
-        None => (0, None, None),
-        Some(End::In(state, at)) => (1, outcome_number(state), Some(at.wall_ms)),
-        Some(End::No) => (2, None, None),
-        Some(End::Seen(at)) => (3, None, Some(at.wall_ms)),
     }
 }

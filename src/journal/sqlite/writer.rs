@@ -8,8 +8,9 @@ use slog::{Logger, error, info, warn};
 
 use super::batch::{Batch, Entry};
 use super::connection::Trouble;
+use super::gather::{Gather, Waiting};
 use super::store::{Applied, Store};
-use super::{Shared, first_end};
+use super::{Inbox, Shared, first_end};
 use crate::journal::Verdict;
 use crate::journal::place::Place;
 use crate::mux::{JournalOp, TxId};
@@ -39,7 +40,10 @@ pub(super) struct Writer {
     down: Option<Trouble>,
     /// Intents of which it is not known whether they are in the file.
     doubtful: Vec<TxId>,
+    /// The file has to be closed and opened anew before it is written to again.
+    must_reopen: bool,
     reserve_held: bool,
+    gather: Gather,
     retry_at: Instant,
     retry_after: Duration,
     sweep_at: Instant,
@@ -65,7 +69,9 @@ impl Writer {
             verdicts: Vec::new(),
             down: None,
             doubtful: Vec::new(),
+            must_reopen: false,
             reserve_held: false,
+            gather: Gather::default(),
             retry_at: now,
             retry_after: RETRY_FIRST,
             sweep_at: now + SWEEP_EVERY,
@@ -87,6 +93,10 @@ impl Writer {
                 self.repair(stop);
             }
             while self.down.is_none() && !self.queue.is_empty() {
+                if !stop {
+                    self.gather();
+                }
+                self.begin_work();
                 self.commit_next();
                 self.publish();
             }
@@ -117,19 +127,24 @@ impl Writer {
             if news || due <= now {
                 break;
             }
+            inbox.idle = true;
             let waited = shared.wake.wait_timeout(inbox, due - now);
             inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        inbox.idle = false;
         self.sweep_wanted = (inbox.sweeps_wanted > inbox.sweeps_done).then_some(inbox.sweeps_wanted);
-        self.queue.extend(inbox.entries.drain(..));
-        inbox.taken = self.queue.len();
-        inbox.taken_end = first_end(self.queue.iter());
+        self.take_over(&mut inbox);
         inbox.stop
     }
 
     /// Tells what is known since the last time.
     fn publish(&mut self) {
+        self.shared.meters.rests();
         let mut inbox = self.shared.lock();
+        if std::mem::take(&mut inbox.stalled) && self.down.is_none() {
+            info!(self.log, "the journal takes new transactions again"; "file" => %self.store.path().display());
+            self.verdicts.push(Verdict::Up);
+        }
         inbox.verdicts.append(&mut self.verdicts);
         inbox.taken = self.queue.len();
         inbox.taken_end = first_end(self.queue.iter());
@@ -138,7 +153,7 @@ impl Writer {
             self.shared.done.notify_all();
         }
         self.shared.meters.waiting(inbox.waiting(), inbox.oldest_end());
-        self.shared.meters.state(self.store.open.len(), self.down.is_none());
+        self.shared.meters.state(self.store.rows.open(), self.down.is_none());
         let verdict_waker = if inbox.verdicts.is_empty() { None } else { inbox.verdict_waker.take() };
         let flush_waker = if inbox.waiting() == 0 { inbox.flush_waker.take() } else { None };
         drop(inbox);
@@ -147,25 +162,80 @@ impl Writer {
         }
     }
 
+    /// Waits for company, as long as that is worth it.
+    fn gather(&mut self) {
+        let shared = self.shared.clone();
+        while let Some(pause) =
+            self.waiting().and_then(|waiting| self.gather.pause((self.clock)().uptime, waiting))
+        {
+            let mut inbox = shared.lock();
+            if inbox.entries.is_empty() && !inbox.stop {
+                inbox.idle = true;
+                let waited = shared.wake.wait_timeout(inbox, pause);
+                inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+                inbox.idle = false;
+            }
+            if inbox.entries.is_empty() {
+                return;
+            }
+            self.take_over(&mut inbox);
+        }
+    }
+
+    /// A commit has ended: what was handed in while it ran waits by now.
+    fn note_end(&mut self, took: Duration, intents: usize) {
+        let shared = self.shared.clone();
+        let inbox = shared.lock();
+        let entries = &inbox.entries;
+        let waiting = entries.last().map(|last| Waiting {
+            intents: entries.iter().filter(|entry| intent(entry).is_some()).count(),
+            oldest: entries.first().unwrap_or(last).at.uptime,
+            newest: last.at.uptime,
+        });
+        self.gather.ended((self.clock)().uptime, took, intents, waiting);
+    }
+
+    fn take_over(&mut self, inbox: &mut Inbox) {
+        self.queue.extend(inbox.entries.drain(..));
+        inbox.taken = self.queue.len();
+        inbox.taken_end = first_end(self.queue.iter());
+    }
+
+    /// What waits for the next commit, if anything does.
+    fn waiting(&self) -> Option<Waiting> {
+        let (oldest, newest) = (self.queue.front()?.at.uptime, self.queue.back()?.at.uptime);
+        let intents = self.queue.iter().filter(|entry| intent(entry).is_some()).count();
+        Some(Waiting { intents, oldest, newest })
+    }
+
+    /// From here on the disk may stall.
+    fn begin_work(&self) {
+        self.shared.meters.begun((self.clock)().uptime);
+    }
+
     /// One commit of what has waited longest. Whatever becomes of it, the queue has what is still to be done.
     fn commit_next(&mut self) {
         let len = self.queue.len().min(BATCH_MAX);
         let entries = &self.queue.make_contiguous()[..len];
-        let batch = Batch::of(entries, &self.store.open);
+        let batch = Batch::of(entries, &self.store.rows);
+        tell_strays(&self.log, &batch);
         let (operations, intents, empty) = (batch.operations, batch.intents, batch.changes.is_empty());
         let begun = Instant::now();
         match self.store.apply(&batch, self.reserve_held) {
             Applied::Done { bad } => {
+                let took = begun.elapsed();
                 if !empty {
-                    self.shared.meters.committed(operations, intents, begun.elapsed());
+                    self.shared.meters.committed(operations, intents, took);
+                }
+                if intents > 0 {
+                    self.note_end(took, intents);
                 }
                 for id in self.queue.drain(..len).filter_map(|entry| intent(&entry)) {
                     let failed = bad.contains(&id.bits());
                     self.verdicts.push(if failed { Verdict::Failed(id) } else { Verdict::Durable(id) });
                 }
                 if !bad.is_empty() {
-                    self.shared.meters.bad_rows(bad.len());
-                    error!(self.log, "rows refused by the journal"; "rows" => bad.len());
+                    tell_bad(&self.log, &self.shared, bad.len());
                     // The core takes a failed intent for the journal's failure; only the row was.
                     self.verdicts.push(Verdict::Up);
                 }
@@ -188,6 +258,7 @@ impl Writer {
                     }
                 }
                 self.queue.extend(rest);
+                self.must_reopen = true;
                 self.fail(trouble);
                 self.refuse_intents();
             }
@@ -201,6 +272,7 @@ impl Writer {
         }
         if trouble == Trouble::Full && self.reserve_held {
             self.place.release_reserve();
+            self.place.reserve_log();
             self.reserve_held = false;
             // There is room now for what must not wait.
             self.retry_at = Instant::now();
@@ -209,6 +281,7 @@ impl Writer {
             let longest = if trouble == Trouble::Full { RETRY_MAX_FULL } else { RETRY_MAX };
             self.retry_after = (self.retry_after * 2).min(longest);
         }
+        self.must_reopen |= trouble != Trouble::Full;
         self.down = Some(trouble);
     }
 
@@ -240,19 +313,20 @@ impl Writer {
     }
 
     fn try_repair(&mut self) -> Result<(), Trouble> {
-        if self.down != Some(Trouble::Full) || !self.doubtful.is_empty() {
+        if self.must_reopen {
             self.store.reopen()?;
             self.read_back()?;
+            self.must_reopen = false;
         }
         // What was kept comes first, whether or not there is room for more.
         while !self.queue.is_empty() {
             let len = self.queue.len().min(BATCH_MAX);
-            let batch = Batch::of(&self.queue.make_contiguous()[..len], &self.store.open);
+            let batch = Batch::of(&self.queue.make_contiguous()[..len], &self.store.rows);
             let begun = Instant::now();
             match self.store.apply(&batch, self.reserve_held) {
                 Applied::Done { bad } => {
                     self.shared.meters.committed(len, 0, begun.elapsed());
-                    self.shared.meters.bad_rows(bad.len());
+                    tell_bad(&self.log, &self.shared, bad.len());
                     self.queue.drain(..len);
                 }
                 Applied::NotDone(trouble) => {
@@ -262,7 +336,7 @@ impl Writer {
                 Applied::Unknown(trouble) => {
                     self.shared.meters.failed(true);
                     // They are the same when they are done again.
-                    self.down = Some(trouble.clone());
+                    self.must_reopen = true;
                     return Err(trouble);
                 }
             }
@@ -274,25 +348,24 @@ impl Writer {
 
     fn read_back(&mut self) -> Result<(), Trouble> {
         while let Some(id) = self.doubtful.last().copied() {
-            let found = self.store.find(id.bits()).map_err(|error| Trouble::of(&error))?;
+            let is_there = self.store.read_back(id.bits()).map_err(|error| Trouble::of(&error))?;
             self.doubtful.pop();
-            match found {
-                Some(row) => {
-                    self.store.open.insert(id.bits(), row);
-                    self.verdicts.push(Verdict::Durable(id));
-                }
-                None => self.verdicts.push(Verdict::Failed(id)),
-            }
+            self.verdicts.push(if is_there { Verdict::Durable(id) } else { Verdict::Failed(id) });
         }
         Ok(())
     }
 
     fn sweep(&mut self) {
-        if self.down.is_some() || (self.sweep_wanted.is_none() && Instant::now() < self.sweep_at) {
+        let is_full = self.down == Some(Trouble::Full) && !self.must_reopen;
+        let may = self.down.is_none() || is_full;
+        if !may || (self.sweep_wanted.is_none() && Instant::now() < self.sweep_at) {
             return;
         }
         loop {
-            match self.store.sweep((self.clock)()) {
+            self.begin_work();
+            let now = (self.clock)();
+            let swept = if is_full { self.store.sweep_when_full(now) } else { self.store.sweep(now) };
+            match swept {
                 // What was handed in meanwhile is not kept waiting by an old journal's thousands.
                 Ok(more)
                     if more && (self.sweep_wanted.is_some() || self.shared.lock().entries.is_empty()) => {}
@@ -316,14 +389,20 @@ impl Writer {
             error!(self.log, "stopped with operations that the journal did not take"; "operations" => self.queue.len());
         }
         self.store.close();
-        // The lock is let go before whoever waits for the end may open the journal again.
-        drop(self.place);
-        let mut inbox = self.shared.lock();
-        inbox.stopped = true;
-        let wakers = [inbox.verdict_waker.take(), inbox.flush_waker.take()];
-        drop(inbox);
-        self.shared.done.notify_all();
-        wakers.into_iter().flatten().for_each(std::task::Waker::wake);
+    }
+}
+
+fn tell_bad(log: &Logger, shared: &Shared, rows: usize) {
+    if rows > 0 {
+        shared.meters.bad_rows(rows);
+        error!(log, "rows refused by the journal"; "rows" => rows);
+    }
+}
+
+fn tell_strays(log: &Logger, batch: &Batch<'_>) {
+    for id in &batch.strays {
+        error!(log, "the journal has no row of a transaction that is owed: it will not outlive this process";
+            "request" => %TxId::from_bits(*id));
     }
 }
 

@@ -282,6 +282,11 @@ fn answer() -> Value {
                 "description": "What the response code (field 39) means; in_doubt: the host does not say whether it acted",
             },
             "fields": reference("schemas", "Fields"),
+            "restored": {
+                "const": true,
+                "description": "The gateway was restarted since: fields are those that its journal keeps (3, 4, 7, 11, 12, 37, 38, \
+                    39, 41, 42, 49), and no others. Missing where the answer is whole",
+            },
             "icc": {
                 "description": "Field 55 taken apart (EMV, BER-TLV), each template followed by what is in it; null where there is none",
                 "type": ["array", "null"],

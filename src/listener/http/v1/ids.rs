@@ -1,8 +1,9 @@
 //! The names by which clients ask for their transactions.
 //!
 //! A transaction's number is a serial one: whoever has one could guess the next. So the name that a client gets carries
-//! a seal made with a secret of this process and the API key: with another key, or guessed, it names nothing. Logs have
-//! the number, which stands in the name.
+//! a seal made with a secret and the API key: with another key, or guessed, it names nothing. The secret is the journal's,
+//! so that a name outlives the process, or without a journal one of this process. Logs have the number, which stands in
+//! the name.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;

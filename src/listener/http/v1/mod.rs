@@ -32,6 +32,7 @@ pub(super) use view::STATES;
 use super::openapi;
 use crate::access::{Denied, Guard, Identity, random_bytes};
 use crate::dialect::Dialect;
+use crate::mux::TxId;
 use crate::net::TimeSource;
 use crate::upstream::Handle;
 use ids::Names;
@@ -43,6 +44,7 @@ pub struct Api {
     clock: TimeSource,
     guard: Arc<Guard>,
     names: Names,
+    last_before: TxId,
     /// The pages that describe it, if they are served.
     pages: Option<openapi::Pages>,
 }
@@ -64,7 +66,19 @@ impl Api {
         with_pages: bool,
     ) -> io::Result<Api> {
         let pages = with_pages.then(|| openapi::Pages::new(&dialect, guard.asks()));
-        Ok(Api { dialect, upstream, clock, guard, names: Names::new(random_bytes()?), pages })
+        let names = Names::new(random_bytes()?);
+        Ok(Api { dialect, upstream, clock, guard, names, last_before: TxId::from_bits(0), pages })
+    }
+
+    /// The same with the secret of names that the processes before had: what they named is named so for ever.
+    /// `last_before`: no transaction of theirs has a higher id.
+    pub fn with_names(self, secret: [u8; 32], last_before: TxId) -> Api {
+        Api { names: Names::new(secret), last_before, ..self }
+    }
+
+    /// Whether a process before had this transaction.
+    fn is_from_before(&self, id: TxId) -> bool {
+        id <= self.last_before
     }
 
     /// Who asks, by the headers of the request.
@@ -106,10 +120,15 @@ impl Api {
         }
     }
 
+    /// How the answer of this transaction is worded.
+    fn words(&self, id: Option<TxId>) -> view::Words<'_> {
+        view::Words { dialect: &self.dialect, is_restored: id.is_some_and(|id| self.is_from_before(id)) }
+    }
+
     async fn transaction(&self, name: &str, owner: &Identity) -> Response<Bytes> {
         let Some(id) = self.names.id(name, owner.id()) else { return unknown_transaction() };
         match self.upstream.status(id).await {
-            Some(status) => view::of_status(&self.dialect, name, &status),
+            Some(status) => view::of_status(&self.words(Some(id)), name, &status),
             None => unknown_transaction(),
         }
     }

@@ -138,8 +138,9 @@ impl Api {
         let owner = submission.owner.id();
         match outcome {
             Outcome::Answered { bytes, class } => {
-                let name = self.name_of(submission, id).await;
-                view::answered(&self.dialect, name.as_deref(), id.is_none(), &bytes, class)
+                let known = self.id_of(submission, id).await;
+                let name = known.map(|id| self.names.name(id, owner));
+                view::answered(&self.words(known), name.as_deref(), id.is_none(), &bytes, class)
             }
             Outcome::Failed(failure) => match (&submission.what, failure) {
                 (What::Recalled(invalid), Failure::Expired) => {
@@ -155,20 +156,20 @@ impl Api {
                 }
             },
             Outcome::Known(status) => {
-                let name = self.name_of(submission, id).await;
-                view::known(&self.dialect, name.as_deref(), &status)
+                let known = self.id_of(submission, id).await;
+                let name = known.map(|id| self.names.name(id, owner));
+                view::known(&self.words(known), name.as_deref(), &status)
             }
         }
     }
 
-    /// Its name; that of a repetition is found by its idempotency key.
-    async fn name_of(&self, submission: &Submission, id: Option<TxId>) -> Option<String> {
-        let id = match (id, submission.record.key) {
+    /// Which transaction it is; that of a repetition is found by its idempotency key.
+    async fn id_of(&self, submission: &Submission, id: Option<TxId>) -> Option<TxId> {
+        match (id, submission.record.key) {
             (Some(id), _) => Some(id),
             (None, Some(key)) => self.upstream.find(key).await,
             (None, None) => None,
-        };
-        id.map(|id| self.names.name(id, submission.owner.id()))
+        }
     }
 }
 

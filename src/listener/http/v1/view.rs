@@ -60,8 +60,16 @@ fn reversal(status: &Status) -> Value {
     json!({ "state": state, "attempts": status.attempts })
 }
 
+/// How an answer is worded.
+pub(super) struct Words<'a> {
+    pub(super) dialect: &'a Dialect,
+    /// A process before had it: what its journal has kept of it is there, and nothing else.
+    pub(super) is_restored: bool,
+}
+
 /// The host's answer: its class, every value exactly as it stands, and DE 55 taken apart.
-fn answer(dialect: &Dialect, bytes: &Bytes, class: RequestClass) -> Value {
+fn answer(words: &Words<'_>, bytes: &Bytes, class: RequestClass) -> Value {
+    let Words { dialect, is_restored } = *words;
     let class = match class {
         RequestClass::Approved => "approved",
         RequestClass::Declined => "declined",
@@ -72,11 +80,15 @@ fn answer(dialect: &Dialect, bytes: &Bytes, class: RequestClass) -> Value {
         return json!({ "class": class, "fields": {}, "icc": null });
     };
     let message = lenient.message;
-    json!({
+    let mut answer = json!({
         "class": class,
         "fields": to_json(dialect, &message, Values::Exact),
         "icc": icc_to_json(&message),
-    })
+    });
+    if is_restored {
+        answer["restored"] = true.into();
+    }
+    answer
 }
 
 fn transaction(
@@ -106,14 +118,14 @@ fn with_location(mut response: Response<Bytes>, name: Option<&str>) -> Response<
 
 /// The host has answered. `again`: it was delivered before.
 pub(super) fn answered(
-    dialect: &Dialect,
+    words: &Words<'_>,
     name: Option<&str>,
     again: bool,
     bytes: &Bytes,
     class: RequestClass,
 ) -> Response<Bytes> {
     let state = if again { State::Delivered } else { State::Answered };
-    transaction(name, state_name(state), None, answer(dialect, bytes, class), Value::Null)
+    transaction(name, state_name(state), None, answer(words, bytes, class), Value::Null)
 }
 
 /// There is no answer: why, and what is done about it.
@@ -159,7 +171,7 @@ fn detail(failure: Failure, status: Option<&Status>) -> String {
         Some(State::ReversalPending) => ". Its reversal is on its way",
         Some(State::Reversed) => ". It was reversed",
         Some(State::Parked) => ". Its reversal was not accepted and waits for a person",
-        Some(State::Listed) => ". It is not reversed by the gateway (noAutoReversal)",
+        Some(State::Listed) => ". It is not reversed by the gateway, and waits for a person",
         Some(State::AdvicePending) => ". It is carried on until the host accepts it",
         Some(State::Unanswered) => ". Nothing is owed for it",
         _ => "",
@@ -168,10 +180,10 @@ fn detail(failure: Failure, status: Option<&Status>) -> String {
 }
 
 /// The same request came again by its idempotency key: what holds now.
-pub(super) fn known(dialect: &Dialect, name: Option<&str>, status: &Status) -> Response<Bytes> {
+pub(super) fn known(words: &Words<'_>, name: Option<&str>, status: &Status) -> Response<Bytes> {
     match (&status.answer, Cause::of_status(status)) {
         (Some((bytes, class)), None) => {
-            let answer = answer(dialect, bytes, *class);
+            let answer = answer(words, bytes, *class);
             transaction(name, state_name(status.state), None, answer, reversal(status))
         }
         (_, None) => transaction(name, state_name(status.state), None, Value::Null, reversal(status)),
@@ -192,7 +204,9 @@ fn over(state: State) -> &'static str {
         State::ReversalPending => "the transaction has no valid answer: its reversal is on its way",
         State::Reversed => "the transaction was reversed",
         State::Parked => "the transaction's reversal was not accepted and waits for a person",
-        State::Listed => "the transaction is in doubt, and the gateway does not reverse it (noAutoReversal)",
+        State::Listed => {
+            "the transaction is in doubt; the gateway does not reverse it, and it waits for a person"
+        }
         State::AdvicePending => "the advice is carried on until the host accepts it",
         State::AdviceAccepted => "the host has accepted the advice",
         State::NeverSent => "the transaction was never sent; use another Idempotency-Key to send it",
@@ -202,11 +216,11 @@ fn over(state: State) -> &'static str {
 }
 
 /// `GET /v1/transactions/{id}`. The answer is shown once it was delivered: before, its fate is still open.
-pub(super) fn of_status(dialect: &Dialect, name: &str, status: &Status) -> Response<Bytes> {
+pub(super) fn of_status(words: &Words<'_>, name: &str, status: &Status) -> Response<Bytes> {
     let is_final =
         matches!(status.state, State::Delivered | State::DeclinedUndelivered | State::AdviceAccepted);
     let answer = match &status.answer {
-        Some((bytes, class)) if is_final => answer(dialect, bytes, *class),
+        Some((bytes, class)) if is_final => answer(words, bytes, *class),
         _ => Value::Null,
     };
     transaction(Some(name), state_name(status.state), Cause::of_status(status), answer, reversal(status))

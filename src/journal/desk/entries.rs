@@ -1,0 +1,328 @@
+//! Rows as an operator sees them: what the record has, and where the row stands. No card data.
+
+use std::collections::VecDeque;
+
+use rusqlite::{OptionalExtension, Row, named_params};
+
+use super::Reader;
+use crate::journal::codes::{Stage, outcome_of_number};
+use crate::journal::{JournalError, UpstreamIdentity};
+use crate::mux::FinalState;
+
+/// Row numbers looked through in one statement: it must be short, for the log of a gateway beside it is not emptied
+/// meanwhile.
+const WINDOW: i64 = 5000;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the journal, for ever.
+    pub row: i64,
+    /// The id that it has in the process that runs, as in its logs; the id that it had, when it is over.
+    pub id: u64,
+    /// Whether a process that was started since has not taken it over (yet): that one knows it by another id.
+    pub is_of_before: bool,
+    /// The id under which its client knows it.
+    pub told: u64,
+    /// Whose it is.
+    pub upstream: UpstreamIdentity,
+    /// The MTI of its request.
+    pub mti: String,
+    /// How far it has come.
+    pub stage: Stage,
+    /// How it ended, or was parked or listed.
+    pub outcome: Option<FinalState>,
+    /// When it came (wall, ms since 1970).
+    pub received_ms: i64,
+    /// When it was about to leave.
+    pub left_ms: Option<i64>,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// How often its reversal or advice was sent.
+    pub attempts: u32,
+    /// Whether its key was used again while it waited for a person.
+    pub superseded: bool,
+    /// DE 3.
+    pub processing_code: Option<String>,
+    /// DE 4, in minor units.
+    pub amount: Option<String>,
+    /// DE 7.
+    pub transmission_time: Option<String>,
+    /// DE 11.
+    pub stan: Option<String>,
+    /// DE 12.
+    pub local_time: Option<String>,
+    /// DE 37.
+    pub rrn: Option<String>,
+    /// DE 38.
+    pub approval_code: Option<String>,
+    /// DE 39.
+    pub response_code: Option<String>,
+    /// DE 41.
+    pub tid: Option<String>,
+    /// DE 42.
+    pub mid: Option<String>,
+    /// DE 49.
+    pub currency: Option<String>,
+    /// The key that its sealed message wants; `None`: the message was erased, or never kept.
+    pub key_id: Option<String>,
+}
+
+impl Entry {
+    /// Whether it is open: waits for the host or for a person.
+    pub fn is_open(&self) -> bool {
+        self.stage != Stage::Closed
+    }
+
+    /// Whether it waits for a person.
+    pub fn waits_for_a_person(&self) -> bool {
+        matches!(self.stage, Stage::Parked | Stage::Listed)
+    }
+}
+
+/// What a person did, or why a row was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// When (wall, ms since 1970).
+    pub at_ms: i64,
+    /// What was done: `retried`, `resolved`, …
+    pub what: String,
+    /// Who, if it says so.
+    pub operator: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Which rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that is open.
+    Open,
+    /// What waits for a person: parked and listed.
+    Waiting,
+    /// What is over.
+    Closed,
+    /// Of one stage.
+    At(Stage),
+    /// What ended so.
+    Ended(FinalState),
+    /// Everything.
+    All,
+}
+
+/// Which rows are wanted: those to which all of it applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// By state.
+    pub which: Which,
+    /// By terminal.
+    pub tid: Option<String>,
+    /// Came at this moment or later (wall, ms since 1970).
+    pub since_ms: Option<i64>,
+    /// Came before this moment.
+    pub before_ms: Option<i64>,
+}
+
+impl Filter {
+    /// All rows in this state.
+    pub fn of(which: Which) -> Filter {
+        Filter { which, tid: None, since_ms: None, before_ms: None }
+    }
+
+    fn takes(&self, entry: &Entry) -> bool {
+        let state = match &self.which {
+            Which::All => true,
+            Which::Open => entry.is_open(),
+            Which::Closed => !entry.is_open(),
+            Which::Waiting => entry.waits_for_a_person(),
+            Which::At(stage) => entry.stage == *stage,
+            Which::Ended(state) => !entry.is_open() && entry.outcome == Some(*state),
+        };
+        let tid = match (&self.tid, &entry.tid) {
+            (None, _) => true,
+            (Some(wanted), Some(tid)) => wanted.trim() == tid.trim(),
+            (Some(_), None) => false,
+        };
+        state && tid
+    }
+
+    /// What is open has its sealed message: a table that is far shorter than that of all records.
+    fn only_sealed(&self) -> bool {
+        match &self.which {
+            Which::Open | Which::Waiting => true,
+            Which::At(stage) => *stage != Stage::Closed,
+            Which::Closed | Which::Ended(_) | Which::All => false,
+        }
+    }
+}
+
+const COLUMNS: &str =
+    "r.id, i.tx, r.tx, u.name, u.address, u.dialect, r.mti, r.stage, r.outcome, r.received_ms,
+    r.left_ms, r.ended_ms, r.attempts, r.superseded, r.processing_code, r.amount, r.transmission_time, r.stan,
+    r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, i.key_id,
+    i.run < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run')";
+const ALL: &str =
+    "FROM records r JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id WHERE r.id";
+const SEALED: &str =
+    "FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream WHERE i.id";
+
+/// The rows of a journal that a filter takes, in the order in which they came.
+pub struct Entries<'r> {
+    reader: &'r Reader,
+    filter: Filter,
+    sql: String,
+    /// The last row number that was looked at, and the last that there is.
+    at: i64,
+    last: i64,
+    found: VecDeque<Entry>,
+    failed: bool,
+}
+
+impl Reader {
+    /// The rows that `filter` takes, in the order in which they came.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn entries(&self, filter: Filter) -> Result<Entries<'_>, JournalError> {
+        let (table, rows) = if filter.only_sealed() { ("images", SEALED) } else { ("records", ALL) };
+        let range = format!("SELECT COALESCE(MIN(id), 1), COALESCE(MAX(id), 0) FROM {table}");
+        let range = self.conn.query_row(&range, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (first, last): (i64, i64) = range.map_err(|error| self.refused(&error))?;
+        let key = if filter.only_sealed() { "i.id" } else { "r.id" };
+        let sql = format!(
+            "SELECT {COLUMNS} {rows} > :after AND {key} <= :to
+             AND r.received_ms >= :since AND r.received_ms < :before ORDER BY {key}"
+        );
+        Ok(Entries { reader: self, filter, sql, at: first - 1, last, found: VecDeque::new(), failed: false })
+    }
+
+    /// The row of this number.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn entry(&self, row: i64) -> Result<Option<Entry>, JournalError> {
+        let sql = format!("SELECT {COLUMNS} {ALL} = ?1");
+        let found = self.conn.query_row(&sql, [row], read).optional();
+        Ok(found.map_err(|error| self.refused(&error))?.flatten())
+    }
+
+    /// The youngest row of this id: as the process that runs has it, else as its client was told.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn row_of(&self, id: u64) -> Result<Option<i64>, JournalError> {
+        const NOW: &str = "SELECT MAX(id) FROM images WHERE tx = ?1
+            AND run = (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run')";
+        const TOLD: &str = "SELECT MAX(id) FROM records WHERE tx = ?1";
+        for sql in [NOW, TOLD] {
+            let found = self.conn.query_row(sql, [id as i64], |row| row.get::<_, Option<i64>>(0));
+            if let Some(row) = found.map_err(|error| self.refused(&error))? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What persons did about a row, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn notes(&self, row: i64) -> Result<Vec<Note>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<Note>> {
+            let sql = "SELECT at_ms, what, reason FROM notes WHERE record = ?1 ORDER BY id";
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let notes = statement.query_map([row], |row| {
+                let text: String = row.get(2)?;
+                let (operator, reason) = match text.split_once(": ") {
+                    Some((operator, reason)) => (Some(operator.to_owned()), reason.to_owned()),
+                    None => (None, text),
+                };
+                Ok(Note { at_ms: row.get(0)?, what: row.get(1)?, operator, reason })
+            })?;
+            notes.collect()
+        };
+        read().map_err(|error| self.refused(&error))
+    }
+
+    /// How many rows stand at each stage, in the order of [`Stage::ALL`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn counts(&self) -> Result<Vec<(Stage, u64)>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<(i64, i64)>> {
+            let mut statement = self.conn.prepare("SELECT stage, COUNT(*) FROM records GROUP BY stage")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        let found = read().map_err(|error| self.refused(&error))?;
+        let count = |stage: Stage| {
+            found.iter().find(|(number, _)| *number == stage.number()).map_or(0, |(_, count)| *count)
+        };
+        Ok(Stage::ALL.into_iter().map(|stage| (stage, count(stage).unsigned_abs())).collect())
+    }
+}
+
+impl Entries<'_> {
+    fn look_on(&mut self) -> rusqlite::Result<()> {
+        let to = self.at.saturating_add(WINDOW).min(self.last);
+        let mut statement = self.reader.conn.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(named_params! {
+            ":after": self.at,
+            ":to": to,
+            ":since": self.filter.since_ms.unwrap_or(i64::MIN),
+            ":before": self.filter.before_ms.unwrap_or(i64::MAX),
+        })?;
+        while let Some(row) = rows.next()? {
+            self.found.extend(read(row)?.filter(|entry| self.filter.takes(entry)));
+        }
+        self.at = to;
+        Ok(())
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.found.is_empty() && self.at < self.last && !self.failed {
+            if let Err(error) = self.look_on() {
+                self.failed = true;
+                return Some(Err(self.reader.refused(&error)));
+            }
+        }
+        self.found.pop_front().map(Ok)
+    }
+}
+
+/// `None`: a stage that this release does not know.
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
+    let Some(stage) = Stage::of_number(row.get(7)?) else { return Ok(None) };
+    let told = row.get::<_, i64>(2)? as u64;
+    Ok(Some(Entry {
+        row: row.get(0)?,
+        id: row.get::<_, Option<i64>>(1)?.map_or(told, |id| id as u64),
+        told,
+        upstream: UpstreamIdentity { name: row.get(3)?, address: row.get(4)?, dialect: row.get(5)? },
+        mti: row.get(6)?,
+        stage,
+        outcome: row.get::<_, Option<i64>>(8)?.and_then(outcome_of_number),
+        received_ms: row.get(9)?,
+        left_ms: row.get(10)?,
+        ended_ms: row.get(11)?,
+        attempts: row.get(12)?,
+        superseded: row.get(13)?,
+        processing_code: row.get(14)?,
+        amount: row.get(15)?,
+        transmission_time: row.get(16)?,
+        stan: row.get(17)?,
+        local_time: row.get(18)?,
+        rrn: row.get(19)?,
+        approval_code: row.get(20)?,
+        response_code: row.get(21)?,
+        tid: row.get(22)?,
+        mid: row.get(23)?,
+        currency: row.get(24)?,
+        key_id: row.get(25)?,
+        is_of_before: row.get::<_, Option<bool>>(26)?.unwrap_or(false),
+    }))
+}

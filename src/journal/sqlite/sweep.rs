@@ -1,0 +1,78 @@
+//! The sweep: what is over long enough goes, and the log is moved into the database.
+
+use rusqlite::params;
+
+use super::connection::{self, Trouble};
+use super::store::Store;
+use crate::journal::schema;
+use crate::time::Now;
+
+/// Images erased, and records deleted, in one commit: it must not keep intents waiting.
+const SWEEP_MAX: usize = 1000;
+
+impl Store {
+    /// Erases images and deletes records whose time is over, then empties the log into the database. Whether there is
+    /// more to do at once.
+    pub(super) fn sweep(&mut self, now: Now) -> Result<bool, Trouble> {
+        let images = self.erase_images(now).map_err(|error| self.rolled_back(&error))?;
+        let records = self.delete_records(now).map_err(|error| self.rolled_back(&error))?;
+        if !images && !records {
+            connection::checkpoint(&self.conn).map_err(|error| Trouble::of(&error))?;
+        }
+        Ok(images || records)
+    }
+
+    /// Erases images while the disk is full. The log keeps its length: what is taken of it might not be had again.
+    pub(super) fn sweep_when_full(&mut self, now: Now) -> Result<bool, Trouble> {
+        self.erase_images(now).map_err(|error| self.rolled_back(&error))
+    }
+
+    fn rolled_back(&self, error: &rusqlite::Error) -> Trouble {
+        let _ = self.conn.execute_batch("ROLLBACK");
+        Trouble::of(error)
+    }
+
+    fn erase_images(&mut self, now: Now) -> rusqlite::Result<bool> {
+        let (rows, count) = self.rows.due(now.uptime, SWEEP_MAX);
+        if !rows.is_empty() {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            let mut statement = self.conn.prepare_cached(schema::ERASE_IMAGE)?;
+            for row in rows {
+                statement.execute([row])?;
+            }
+            drop(statement);
+            self.conn.execute_batch("COMMIT")?;
+        }
+        Ok(self.rows.erased(now.uptime, count))
+    }
+
+    fn delete_records(&mut self, now: Now) -> rusqlite::Result<bool> {
+        let before = now.wall_ms.saturating_sub(connection::millis(self.options.keep_records));
+        let mut old: Vec<(i64, bool)> = Vec::new();
+        {
+            let mut statement = self.conn.prepare_cached(schema::OLD_RECORDS)?;
+            let mut rows = statement.query(params![self.swept, before, SWEEP_MAX as i64])?;
+            while let Some(row) = rows.next()? {
+                if !row.get::<_, bool>(1)? {
+                    break;
+                }
+                old.push((row.get(0)?, row.get(2)?));
+            }
+        }
+        let Some((last, _)) = old.last().copied() else { return Ok(false) };
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        {
+            let mut delete = self.conn.prepare_cached("DELETE FROM records WHERE id = ?1")?;
+            let mut erase = self.conn.prepare_cached("DELETE FROM images WHERE id = ?1")?;
+            for (row, _) in old.iter().filter(|(_, closed)| *closed) {
+                delete.execute([row])?;
+                erase.execute([row])?;
+            }
+            self.conn.prepare_cached(schema::DELETE_NOTES)?.execute([last])?;
+        }
+        self.conn.execute_batch("COMMIT")?;
+        // What is old and open stays until somebody deals with it, and is looked at again after the next start.
+        self.swept = last;
+        Ok(old.len() == SWEEP_MAX)
+    }
+}

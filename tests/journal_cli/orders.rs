@@ -1,0 +1,208 @@
+//! `journal retry` and `resolve`: over the socket of a running gateway, and into the file without one.
+
+use crate::process::{Host, Line};
+use crate::world::{SOON_PARKED, World, answer, label, sale};
+
+const WHY: &str = "--reason=ticket 12, card 4850781234567891";
+
+#[test]
+fn a_running_gateway_sends_a_parked_reversal_again_and_says_who_wanted_it() {
+    let world = World::new(&SOON_PARKED);
+    let (gateway, mut link) = world.with_a_parked_reversal();
+    let said = world.done(&["journal", "retry", "1", WHY]);
+    assert_eq!(said, "row 1: the gateway sends it again\n");
+    let again = link.frame();
+    assert_eq!(label(&again), "0400 1/7");
+    link.send_frame(&answer(&again, "000"));
+    world.await_number("SELECT stage FROM records WHERE id = 1", 7);
+    let row = world.run(&["journal", "show", "1", "--json"]).json();
+    assert_eq!((&row["state"], &row["attempts"]), (&"reversed".into(), &3.into()));
+    let note = &row["notes"][0];
+    assert_eq!((&note["what"], &note["operator"]), (&"retried".into(), &"jo".into()));
+    assert_eq!(note["reason"], "ticket 12, card 485078******7891");
+    gateway.process.logs("operator sends a reversal or advice again");
+    // It is over now.
+    let late = world.run(&["journal", "resolve", "1", WHY]);
+    assert_eq!(late.code, 1);
+    assert!(late.err.contains("it is over"), "{late:?}");
+    assert_eq!(gateway.sample("socketqueue_counting_gap{upstream=\"upstream\"}"), 0.0);
+}
+
+#[test]
+fn a_running_gateway_resolves_by_the_id_of_its_logs_and_sends_nothing_any_more() {
+    let world = World::new(&SOON_PARKED);
+    let (gateway, mut link) = world.with_a_parked_reversal();
+    let id = world.rows(&["--state=waiting"])[0]["id"].as_str().unwrap().to_owned();
+    assert!(gateway.process.log().contains(&format!("request={id}")));
+    let said = world.done(&["journal", "resolve", &id, "--operator=ann", "--reason=booked back by hand"]);
+    assert_eq!(said, "row 1: resolved\n");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 7);
+    assert_eq!(world.rows(&[]), [] as [serde_json::Value; 0]);
+    let shown = world.done(&["journal", "show", "1"]);
+    assert!(shown.contains("resolved by ann: booked back by hand"), "{shown}");
+    gateway.kill();
+    let gateway = world.start();
+    let mut link_after = world.host.link();
+    Line::connect(gateway.clients).write(&sale(2, 1));
+    assert_eq!(label(&link_after.frame()), "0200 2/1", "nothing of it comes before");
+    assert!(link.end().is_empty());
+}
+
+#[test]
+fn without_a_gateway_an_order_is_written_and_the_next_start_carries_it_out() {
+    let world = World::new(&SOON_PARKED);
+    let (gateway, _link) = world.with_a_parked_reversal();
+    gateway.kill();
+    let said = world.done(&["journal", "retry", "1", WHY]);
+    assert_eq!(said, "row 1: the next gateway that opens this journal sends it again\n");
+    assert_eq!(world.rows(&[])[0]["state"], "owed");
+    // Until then it is not a person's affair any more.
+    let twice = world.run(&["journal", "retry", "1", WHY]);
+    assert!(twice.code == 1 && twice.err.contains("neither parked nor listed"), "{twice:?}");
+    let gateway = world.start();
+    let mut link = world.host.link();
+    // Two tries, as before: they began anew.
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    gateway.process.logs("reversal parked");
+    world.await_number("SELECT attempts FROM records WHERE id = 1", 4);
+    gateway.stop();
+    let said = world.done(&["journal", "resolve", "1", WHY]);
+    assert_eq!(said, "row 1: resolved\n");
+    assert_eq!(world.number("SELECT COUNT(*) FROM images"), 0, "nothing of the message is left");
+    let row = world.run(&["journal", "show", "1", "--json"]).json();
+    let whats: Vec<&str> =
+        row["notes"].as_array().unwrap().iter().map(|note| note["what"].as_str().unwrap()).collect();
+    assert_eq!((&row["state"], whats), (&"resolved".into(), vec!["retried", "resolved"]));
+}
+
+#[test]
+fn an_order_outlives_a_crash_of_the_gateway_that_carries_it_out() {
+    let world = World::new(&[
+        "--queueTimeout=1",
+        "--minResponseTime=0.2",
+        "--reversalTimeout=30",
+        "--reversalMaxAge=1",
+    ]);
+    let (gateway, mut link) = (world.start(), world.host.link());
+    Line::connect(gateway.clients).write(&sale(1, 7));
+    assert_eq!(label(&link.frame()), "0200 1/7");
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    world.await_number("SELECT attempts FROM records WHERE id = 1", 1);
+    gateway.kill();
+    // Older than reversalMaxAge by now: it is listed.
+    world.await_number("SELECT unixepoch('subsec') * 1000 > received_ms + 1500 FROM records", 1);
+    let gateway = world.start();
+    let _link = world.host.link();
+    gateway.process.logs("listed, not sent");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    world.done(&["journal", "retry", "1", WHY]);
+    world.await_number("SELECT stage FROM records WHERE id = 1", 4);
+    gateway.kill();
+    let gateway = world.start();
+    let mut link = world.host.link();
+    assert_eq!(label(&link.frame()), "0400 1/7", "too old, and ordered all the same");
+    gateway.kill();
+}
+
+#[test]
+fn what_was_for_another_host_is_sent_to_this_one_by_force_only() {
+    let mut world = World::new(&[]);
+    let (gateway, mut link) = (world.start(), world.host.link());
+    Line::connect(gateway.clients).write(&sale(1, 7));
+    assert_eq!(label(&link.frame()), "0200 1/7");
+    gateway.kill();
+    world.host = Host::new();
+    let gateway = world.start();
+    let mut link = world.host.link();
+    gateway.process.logs("listed, not sent");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    assert_eq!(gateway.sample("socketqueue_reversals{upstream=\"upstream\",state=\"listed\"}"), 1.0);
+    assert_eq!(world.rows(&["--state=listed"]).len(), 1);
+    let refused = world.run(&["journal", "retry", "1", WHY]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("it was for another upstream; --force sends it"), "{refused:?}");
+    gateway.kill();
+    // In the file: an order without force is for the host that the row is of.
+    world.done(&["journal", "retry", "1", WHY]);
+    let gateway = world.start();
+    drop((link, world.host.link()));
+    gateway.process.logs("listed, not sent");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    gateway.kill();
+    world.done(&["journal", "retry", "1", WHY, "--force"]);
+    let gateway = world.start();
+    link = world.host.link();
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    gateway.kill();
+}
+
+#[test]
+fn a_parked_reversal_whose_key_was_used_again_goes_by_force_only() {
+    let world = World::new(&SOON_PARKED);
+    let (gateway, mut link) = world.with_a_parked_reversal();
+    let mut client = Line::connect(gateway.clients);
+    client.write(&sale(1, 7));
+    let again = link.frame();
+    assert_eq!(label(&again), "0200 1/7");
+    link.send_frame(&answer(&again, "116"));
+    world.await_number("SELECT COUNT(*) FROM records WHERE stage = 7", 1);
+    world.await_number("SELECT superseded FROM records WHERE id = 1", 1);
+    assert_eq!(world.rows(&[])[0]["superseded"], true);
+    for words in [&["journal", "retry", "1", WHY][..], &["journal", "retry", "1", WHY, "--force"]] {
+        let said = world.run(words);
+        assert_eq!(said.code, i32::from(words.len() == 4), "{said:?}");
+        assert!(
+            said.code == 0 || said.err.contains("find out from the bank what it has of both"),
+            "{said:?}"
+        );
+    }
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    gateway.process.logs("reversal parked");
+    world.await_number("SELECT attempts FROM records WHERE id = 1", 4);
+    gateway.stop();
+    // The same in the file, where a new use of the key is noted as well.
+    let conn = rusqlite::Connection::open(world.journal()).unwrap();
+    conn.execute("UPDATE records SET superseded = 1 WHERE id = 1", []).unwrap();
+    drop(conn);
+    assert_eq!(world.run(&["journal", "retry", "1", WHY]).code, 1);
+    world.done(&["journal", "retry", "1", WHY, "--force"]);
+}
+
+#[test]
+fn what_the_process_itself_listed_is_resolved_while_it_runs() {
+    let world = World::new(&["--queueTimeout=1", "--minResponseTime=0.2", "--noAutoReversal"]);
+    let (gateway, mut link) = (world.start(), world.host.link());
+    Line::connect(gateway.clients).write(&sale(1, 7));
+    assert_eq!(label(&link.frame()), "0200 1/7");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    let refused = world.run(&["journal", "retry", "1", WHY]);
+    assert!(refused.code == 1 && refused.err.contains("after the gateway's next start"), "{refused:?}");
+    world.done(&["journal", "resolve", "1", WHY]);
+    world.await_number("SELECT stage FROM records WHERE id = 1", 7);
+    gateway.kill();
+}
+
+#[test]
+fn a_gateway_without_a_socket_is_named_with_the_way_out() {
+    let world = World::new(&SOON_PARKED);
+    let gateway = world.start_with(&[]);
+    let mut link = world.host.link();
+    Line::connect(gateway.clients).write(&sale(1, 7));
+    assert_eq!(label(&link.frame()), "0200 1/7");
+    gateway.process.logs("reversal parked");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 5);
+    for (words, says) in [
+        (&["journal", "retry", "1", WHY][..], "no adminSocket"),
+        (&["journal", "resolve", "1", WHY], "no adminSocket"),
+        (&["journal", "resolve", "1", WHY, "--adminSocket=none.sock"], "does not answer"),
+        (&["journal", "rekey"], "stop it, run this, and start it again"),
+    ] {
+        let said = world.run(words);
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+        assert!(said.err.contains(says) && said.err.contains("process "), "{says}: {said:?}");
+    }
+    gateway.kill();
+    // What it left behind is not in the way.
+    world.done(&["journal", "retry", "1", WHY]);
+}
