@@ -221,6 +221,8 @@ impl World {
         self.mux.handle_timeout(self.now);
         self.collect();
         self.everybody_was_told();
+        let in_time = self.draining.is_none_or(|deadline| self.now.uptime < deadline);
+        assert!(in_time || self.drained.is_some(), "drained: it is not by its deadline");
     }
 
     /// Carries out all that the mux wants, until it wants nothing more.
@@ -314,6 +316,10 @@ impl World {
     fn check_drained(&self) {
         let in_time = self.draining.is_some_and(|deadline| self.now.uptime < deadline);
         assert!(!in_time || self.watch.all_tried(), "drained: before what is owed had its try");
+        let rests = ["owed", "sent", "parked", "listed", "delivered"];
+        let waits = self.mux.transactions().into_iter().find(|view| !rests.contains(&view.state));
+        assert!(waits.is_none(), "drained: and there is {waits:?}");
+        self.clients.all_were_told();
     }
 
     fn is_quiet(&self) -> bool {
