@@ -1474,3 +1474,15 @@ fn of_two_sales_with_one_key_and_time_a_late_answer_to_a_reversal_is_that_ones_w
     s.answer_with("0400", 1, 7, "000", &[(4, "000000002222")]);
     assert_eq!(s.tally().ended[FinalState::Reversed as usize], 2);
 }
+
+#[test]
+fn at_the_end_of_the_drain_time_a_clients_reversal_that_joins_ours_is_over_with_it() {
+    let mut s = scene();
+    s.sale('A', 1, 7).send('B', "0400", 1, 7, &[]);
+    drain(&mut s, 10);
+    s.at(10.0);
+    assert_eq!(s.drained, Some(1));
+    let states: Vec<_> = s.mux.transactions().iter().map(|view| view.state).collect();
+    assert_eq!(states, ["owed"]);
+    assert_eq!(s.told(), ["B: Draining", "A: TimedOut"]);
+}

@@ -133,12 +133,20 @@ impl World {
             }
             return;
         }
+        // What is down comes back soon, or nothing would happen.
+        if self.chance.permille(300) {
+            self.congested = false;
+        }
+        if !self.link_up && self.chance.permille(300) {
+            self.flap();
+            self.settle();
+        }
         match self.chance.below(1000) {
             0..280 => self.submit(),
             280..410 => self.confirm(),
-            410..460 => self.client_leaves(),
-            460..510 => self.flap(),
-            510..620 => self.journal_works(),
+            410..450 => self.client_leaves(),
+            450..480 => self.flap(),
+            480..620 => self.journal_works(),
             620..660 => self.late_acknowledgement(),
             660..665 => self.drain(),
             665..680 => self.crash(),
