@@ -3,14 +3,14 @@
 //!
 //! All three share the machine's cores, so the figures are what the whole does. Ratios to other gateways, over processes of
 //! their own, are `scripts/compare`'s business.
-#![allow(clippy::unwrap_used, missing_docs)] // a bench is a test
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a bench is a test
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use socketqueue::bench::{self, Length, Ourselves, Pace, Settings};
+use socketqueue::bench::{self, Length, Ourselves, Pace, Settings, Speech};
 use socketqueue::config;
 use socketqueue::dialect::Dialect;
 use socketqueue::framing::Framing;
@@ -39,7 +39,7 @@ fn end_to_end(c: &mut Criterion) {
             let settings = Settings {
                 target: gateway.address,
                 dialect: dialect.clone(),
-                framing: Framing::none(),
+                speech: Speech::Frames(Framing::none().into()),
                 template: template.clone(),
                 connections,
                 terminals: pipeline,

@@ -1,7 +1,7 @@
 //! Framing: taking 64 frames off a buffer, as one read brings them, and writing as many; per frame of 263 bytes.
 //!
 //! `none` has no header: there the dialect reads the message to find its end.
-#![allow(clippy::unwrap_used, missing_docs)] // a bench is a test
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a bench is a test
 
 use std::time::Duration;
 

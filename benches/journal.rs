@@ -3,7 +3,7 @@
 //!
 //! Compared with: bare SQLite on the machine of the goals, 1.0 to 1.1 million records a second in batches of 100 with a
 //! sync of some 20 µs. What syncs cost differs a hundredfold between disks; the directory is that of TMPDIR.
-#![allow(clippy::unwrap_used, missing_docs)] // a bench is a test
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a bench is a test
 
 use std::future::poll_fn;
 use std::sync::Arc;

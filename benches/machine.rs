@@ -4,7 +4,7 @@
 //! Requests and answers are made beforehand: parsing is measured in `codec`. The transaction that is answered is always
 //! the oldest, so that nothing is warm in a cache by chance. Row 13 of the goals: at 1,000,000 pending a transaction costs
 //! at most three times what it costs at 100; timing all of them out is linear, and no step takes over 10 ms.
-#![allow(clippy::unwrap_used, missing_docs)] // a bench is a test
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a bench is a test
 
 #[allow(dead_code)] // one of its functions is for others
 mod ratio;

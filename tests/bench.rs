@@ -1,6 +1,9 @@
 //! `socketqueue bench` over real sockets: against Socket Bank, against hosts that answer wrongly, and as a process.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::future::pending;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
@@ -11,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use socketqueue::access::AllowList;
 use socketqueue::bank::{self, Faults};
-use socketqueue::bench::{self, Cause, Length, Pace, Report, Settings};
+use socketqueue::bench::{self, Cause, Length, Pace, Report, Settings, Speech};
 use socketqueue::dialect::Dialect;
 use socketqueue::framing::{FRAME_LEN_CAP, Framing};
 use socketqueue::iso8583::{Draft, Message, Mti, field};
@@ -20,6 +23,8 @@ use socketqueue::net::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+
+use process::Process;
 
 const PURCHASE: &[u8] = include_bytes!("../sample_payloads/sv_200_purchase.txt");
 /// Longer than any answer takes that comes.
@@ -49,7 +54,7 @@ fn settings(target: SocketAddr, count: u64) -> Settings {
         target,
         template: Message::parse(&dialect.schema, Bytes::from_static(PURCHASE)).unwrap(),
         dialect,
-        framing: ascii4(),
+        speech: Speech::Frames(ascii4().into()),
         connections: 1,
         terminals: 1,
         first_terminal: 10_000_000,
@@ -314,6 +319,35 @@ fn echoes_and_the_open_loop_report_as_text() {
     ] {
         assert!(report.contains(part), "{part}: {report}");
     }
+}
+
+#[test]
+fn a_gateway_is_driven_by_json_over_http() {
+    let bank = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let gateway = Process::start(&[
+        format!("--echoServerPort={bank}"),
+        "--upstreamHost=127.0.0.1".into(),
+        format!("--upstreamPort={bank}"),
+        "--listenHttpPort=0".into(),
+        "--journalFile=none".into(),
+        "--timezone=UTC".into(),
+    ]);
+    let target = gateway.address("http").to_string();
+    let output = command(&[&target, "--http", "--count=100", "-n", "3", "--json", "--timezone=UTC"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("each may be booked there"), "it warns");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["answered"], &report["errors"]), (&100.into(), &serde_json::json!({})));
+    assert_eq!(report["run"]["speech"], "JSON over HTTP");
+    // What is refused is counted by its cause: without an amount it is no purchase.
+    let message = tempfile::NamedTempFile::new().unwrap();
+    let mut draft = Draft::of(&settings(([127, 0, 0, 1], 1).into(), 1).template);
+    std::fs::write(message.path(), draft.remove(field::AMOUNT).to_bytes().unwrap()).unwrap();
+    let message = format!("--message={}", message.path().display());
+    let output = command(&[&target, "--http", "--count=10", "-n", "1", "--json", "--timezone=UTC", &message]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["errors"], serde_json::json!({ "refused by its HTTP status": 10 }));
 }
 
 #[test]

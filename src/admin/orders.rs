@@ -65,9 +65,11 @@ async fn carry_out(
             "request: the id as the logs have it, 12 to 16 hex digits",
         );
     };
-    let found = match &upstream {
-        Some(wanted) => app.sources.upstreams.iter().find(|(name, _)| name == wanted),
-        None => app.sources.upstreams.first(),
+    // What was for an upstream that is no more is kept by the one that there is.
+    let found = match (&app.sources.upstreams[..], &upstream) {
+        ([only], _) => Some(only),
+        (all, Some(wanted)) => all.iter().find(|(name, _)| name == wanted),
+        (_, None) => None,
     };
     let Some((_, handle)) = found else { return problem(StatusCode::NOT_FOUND, "there is no such upstream") };
     let log = app.log.new(o!("request" => id.to_string(), "force" => force));

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
 
 use super::requests::{Judgement, Requests};
+use super::speech::{Broken, Heard};
 use super::tally::Cause;
 use super::{Run, connect};
-use crate::framing::FRAME_LEN_CAP;
 
 /// How much is read at once.
 const READ_LEN: usize = 4 * 1024;
@@ -147,31 +147,29 @@ impl Connection {
         let now = Instant::now();
         let mut tally = self.run.tally();
         loop {
-            let payload = match settings.framing.next_frame(&settings.dialect.schema, FRAME_LEN_CAP, buf) {
-                Ok(Some(frame)) => frame.payload,
+            let heard = settings.speech.next(&settings.dialect, buf);
+            let is_broken = heard == Err(Broken);
+            let verdict = match heard {
                 Ok(None) => return Ok(()),
-                Err(_) => {
-                    // Whose it was cannot be told: somebody's, who is not to be counted as lost as well.
-                    self.requests.out.pop_front();
-                    tally.failed(Cause::Unreadable);
-                    return Err(Broken);
-                }
+                Ok(Some(Heard::Message(payload))) => self.requests.judge(payload),
+                Ok(Some(Heard::Instead(cause))) => Judgement::Wrong(cause),
+                Err(Broken) => Judgement::Wrong(Cause::Unreadable),
             };
-            match self.requests.judge(payload) {
+            match verdict {
                 Judgement::Answered(asked, code) => tally.answered(&asked, code.as_deref(), now),
-                Judgement::Wrong(Cause::Unreadable) => {
+                Judgement::Wrong(cause @ (Cause::Unreadable | Cause::Refused)) => {
+                    // Whose it is cannot be told: the oldest's, for want of a better guess.
                     self.requests.out.pop_front();
-                    tally.failed(Cause::Unreadable);
+                    tally.failed(cause);
                 }
                 Judgement::Wrong(cause) => tally.failed(cause),
+            }
+            if is_broken {
+                return Err(Broken);
             }
         }
     }
 }
-
-/// The stream cannot be read on.
-#[derive(Debug, PartialEq, Eq)]
-struct Broken;
 
 /// The next due time; never, in a closed loop.
 async fn next(times: &mut Option<UnboundedReceiver<Instant>>) -> Option<Instant> {

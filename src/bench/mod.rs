@@ -19,6 +19,7 @@ mod ourselves;
 mod page;
 mod report;
 mod requests;
+mod speech;
 mod tally;
 
 use std::io;
@@ -34,7 +35,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
 use crate::dialect::Dialect;
-use crate::framing::Framing;
 use crate::iso8583::Message;
 use crate::net::TimeSource;
 
@@ -42,6 +42,7 @@ pub use ourselves::{Ourselves, OurselvesError};
 pub use page::page;
 pub use report::{Latency, Report, Slice};
 pub use requests::TemplateError;
+pub use speech::Speech;
 pub use tally::{Cause, Progress};
 
 use connection::Connection;
@@ -71,8 +72,8 @@ pub struct Settings {
     pub target: SocketAddr,
     /// How it writes messages.
     pub dialect: Arc<Dialect>,
-    /// What stands around them.
-    pub framing: Framing,
+    /// How they are put on a connection.
+    pub speech: Speech,
     /// What each request is made from: DE 4, 7, 11, 12, 13 and 41 are set anew where it has them, DE 11 and 41 always.
     pub template: Message,
     /// Connections, at most [`CONNECTIONS_MAX`].

@@ -23,11 +23,11 @@ pub fn page(report: &Report) -> String {
     let curve = svg(|area| curve_plot(area, &report.curve));
     let run = &report.run;
     let what = format!(
-        "{} to {}, {}, framing {}, {} connections × {} at a time, {} terminals each, {}",
+        "{} to {}, {}, {}, {} connections × {} at a time, {} terminals each, {}",
         run.mti,
         run.target,
         run.dialect,
-        run.framing,
+        run.speech,
         run.connections,
         run.pipeline,
         run.terminals,
@@ -109,7 +109,7 @@ fn rate_plot(area: &Area<'_>, slices: &[Slice]) -> Drawn {
         .x_label_area_size(40)
         .y_label_area_size(80)
         .build_cartesian_2d(seconds(slices), 0.0..top)?;
-    chart.configure_mesh().x_desc("s").y_desc("answers a second").draw()?;
+    chart.configure_mesh().max_light_lines(1).x_desc("s").y_desc("answers a second").draw()?;
     chart.draw_series(LineSeries::new(points, BLUE))?;
     Ok(())
 }
@@ -128,21 +128,25 @@ fn latency_plot(area: &Area<'_>, slices: &[Slice]) -> Drawn {
         .x_label_area_size(40)
         .y_label_area_size(80)
         .build_cartesian_2d(seconds(slices), (low * 0.8..high * 1.2).log_scale())?;
-    chart.configure_mesh().x_desc("s").y_desc("ms").draw()?;
-    let lines: [(&str, RGBColor, fn(&Slice) -> u64); 3] = [
-        ("p50", BLUE, |slice| slice.p50_us),
-        ("p99", GREEN, |slice| slice.p99_us),
-        ("max", RED, |slice| slice.max_us),
-    ];
-    for (name, color, of) in lines {
-        let points =
-            slices.iter().filter(|slice| slice.max_us > 0).map(|slice| (slice.at_s, ms(of(slice).max(1))));
+    chart.configure_mesh().max_light_lines(1).y_labels(6).x_desc("s").y_desc("ms").draw()?;
+    let mut line = |name, color: RGBColor, of: fn(&Slice) -> u64| -> Drawn {
+        let drawn = slices.iter().filter(|slice| slice.max_us > 0);
+        let points = drawn.map(|slice| (slice.at_s, ms(of(slice).max(1))));
         chart
             .draw_series(LineSeries::new(points, color))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
-    }
-    chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+        Ok(())
+    };
+    line("p50", BLUE, |slice| slice.p50_us)?;
+    line("p99", GREEN, |slice| slice.p99_us)?;
+    line("max", RED, |slice| slice.max_us)?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .draw()?;
     Ok(())
 }
 
@@ -157,9 +161,11 @@ fn curve_plot(area: &Area<'_>, curve: &[(f64, u64)]) -> Drawn {
         .margin(10)
         .x_label_area_size(40)
         .y_label_area_size(80)
-        .build_cartesian_2d(0.0..right.max(1.0), (low * 0.8..high * 1.2).log_scale())?;
+        .build_cartesian_2d(0.0..right.ceil().max(1.0), (low * 0.8..high * 1.2).log_scale())?;
     chart
         .configure_mesh()
+        .max_light_lines(1)
+        .x_labels(right.ceil() as usize + 1)
         .x_desc("of the requests")
         .y_desc("ms")
         .x_label_formatter(&|nines| {

@@ -47,8 +47,8 @@ pub struct What {
     pub target: String,
     /// The dialect's name.
     pub dialect: String,
-    /// The framing, as text.
-    pub framing: String,
+    /// How messages are put on a connection: `framing …` or `JSON over HTTP`.
+    pub speech: String,
     /// The message type.
     pub mti: String,
     /// Connections.
@@ -116,7 +116,7 @@ impl What {
         What {
             target: settings.target.to_string(),
             dialect: settings.dialect.name.clone(),
-            framing: settings.framing.to_string(),
+            speech: settings.speech.to_string(),
             mti: settings.template.mti().to_string(),
             connections: settings.connections,
             pipeline: settings.pipeline,

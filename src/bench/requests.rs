@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
+use super::speech::Speech;
 use super::tally::Cause;
 use super::{PIPELINE_MAX, Settings};
 use crate::dialect::Dialect;
-use crate::framing::{FrameError, Framing};
-use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, field};
+use crate::framing::FrameError;
+use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, ParseError, field};
 use crate::time::Now;
 
 /// STANs have six digits, and none is zero.
@@ -37,6 +38,9 @@ pub enum TemplateError {
     /// A request of the dialect cannot be written so.
     #[error("a request cannot be written")]
     Build(#[from] BuildError),
+    /// What was written is no message.
+    #[error("a request cannot be read again")]
+    Parse(#[from] ParseError),
     /// It cannot be framed.
     #[error("a request cannot be framed")]
     Frame(#[from] FrameError),
@@ -66,7 +70,7 @@ pub(super) enum Judgement {
 /// Makes the requests of one connection.
 pub(super) struct Requests {
     dialect: Arc<Dialect>,
-    framing: Framing,
+    speech: Speech,
     template: Draft,
     response: Mti,
     /// The template's amount, if it has one.
@@ -98,7 +102,7 @@ impl Requests {
         let amount = settings.template.text(field::AMOUNT).and_then(|amount| amount.parse().ok());
         let mut requests = Requests {
             dialect: settings.dialect.clone(),
-            framing: settings.framing.clone(),
+            speech: settings.speech.clone(),
             template: Draft::of(&settings.template),
             response,
             amount,
@@ -189,8 +193,7 @@ impl Requests {
     fn write(&mut self, out: &mut BytesMut) -> Result<(), TemplateError> {
         self.buffer.clear();
         self.template.encode(&mut self.buffer)?;
-        self.framing.encode(&self.buffer, &[], out)?;
-        Ok(())
+        self.speech.write(&self.dialect, &self.buffer, out)
     }
 }
 

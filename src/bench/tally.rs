@@ -37,13 +37,15 @@ pub enum Cause {
     WrongType,
     /// An answer with another amount.
     WrongAmount,
+    /// An HTTP status other than 200.
+    Refused,
     /// The request could not be written.
     NotWritten,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 8] = [
+    pub const ALL: [Cause; 9] = [
         Cause::NotConnected,
         Cause::ConnectionLost,
         Cause::NoAnswer,
@@ -51,6 +53,7 @@ impl Cause {
         Cause::Unexpected,
         Cause::WrongType,
         Cause::WrongAmount,
+        Cause::Refused,
         Cause::NotWritten,
     ];
 
@@ -64,6 +67,7 @@ impl Cause {
             Cause::Unexpected => "answer to nothing that was asked (STAN, TID)",
             Cause::WrongType => "answer of another message type",
             Cause::WrongAmount => "answer with another amount",
+            Cause::Refused => "refused by its HTTP status",
             Cause::NotWritten => "request not written",
         }
     }
@@ -281,8 +285,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::bench::Speech;
     use crate::dialect::Dialect;
-    use crate::framing::Framing;
     use crate::iso8583::Message;
 
     fn settings() -> Settings {
@@ -292,7 +296,7 @@ mod tests {
             target: ([127, 0, 0, 1], 1).into(),
             template: Message::parse(&dialect.schema, echo).unwrap(),
             dialect,
-            framing: Framing::none(),
+            speech: Speech::Http,
             connections: 1,
             terminals: 1,
             first_terminal: 1,

@@ -14,7 +14,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 
 use super::sample::{self, SampleError};
-use crate::bench::{self, BenchError, Length, Ourselves, OurselvesError, Pace, Progress, Report, Settings};
+use crate::bench::{
+    self, BenchError, Length, Ourselves, OurselvesError, Pace, Progress, Report, Settings, Speech,
+};
 use crate::config::{self, dialects};
 use crate::dialect::Dialect;
 use crate::framing::{Framing, FramingSpecError};
@@ -31,6 +33,7 @@ Examples:
   socketqueue bench localhost:2014 -n 100                    closed loop: each connection asks when it was answered
   socketqueue bench localhost:2014 -n 500 --rate 10000       open loop: 10,000 requests a second, whatever happens
   socketqueue bench localhost:5000 --framing ascii4          a bank, over its own framing
+  socketqueue bench localhost:8080 --http                    a gateway, by JSON over HTTP
   socketqueue bench localhost:2014 -n 10 --pipeline 32 --terminals 32
   socketqueue bench 10.0.0.7:2014 --echo --yes --html report.html --json
 
@@ -89,6 +92,9 @@ pub struct BenchArgs {
     /// What stands around a message, as preset or text; none is what a gateway takes unless told otherwise
     #[arg(long, default_value = "none")]
     pub framing: String,
+    /// JSON over HTTP (POST /), in place of messages in frames
+    #[arg(long, conflicts_with = "framing", requires = "target")]
+    pub http: bool,
     /// Time zone of the terminals; the system's unless given
     #[arg(long)]
     pub timezone: Option<String>,
@@ -200,7 +206,7 @@ pub fn run(args: BenchArgs) -> Result<(), BenchCommandError> {
     let settings = Settings {
         target,
         dialect,
-        framing,
+        speech: if args.http { Speech::Http } else { Speech::Frames(framing.into()) },
         template,
         connections: args.connections as usize,
         terminals: args.terminals as usize,

@@ -141,7 +141,7 @@ fn layout(args: &ReconcileArgs) -> Result<Layout, Failure> {
         }
     };
     let numbered = columns.iter().all(|(_, place): &(Meaning, Place)| matches!(place, Place::Numbered(_)));
-    if args.no_header && !(numbered && !columns.is_empty()) {
+    if args.no_header && (columns.is_empty() || !numbered) {
         return Err(Failure::refused(
             "--no-header: then --columns gives the columns by number, such as tid=2,stan=3",
         ));

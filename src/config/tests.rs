@@ -60,7 +60,7 @@ fn each_parameter_reaches_its_setting() {
          --strictReplies --maxClients=3 --closeAfterReply --onReject=respond --maxQueue=7 --queueLockTerminal=false \
          --queueTimeout=20 --queueShortTimeout=3 --queueMessageKeyFields=11,37,41 --lateWindow=1h --noAutoReversal \
          --reversalOnDisconnect=immediate --reversalHold=9 --reversalSchedule=0,1.5s,2m --notFoundSettle=0 \
-         --deliveryTimeout=500ms --onRestart=list --reversalMaxAge=2h --adviceResponse=atOnce \
+         --deliveryTimeout=500ms --onUndelivered=list --onRestart=list --reversalMaxAge=2h --adviceResponse=atOnce \
          --echoServerPort=0 --bankHost=0.0.0.0 --testClients=10 --testTargetHost=h --testTargetPort=9 \
          --testRealLife --vv --silent --logFile=log.txt --logstashHost=l --logstashPort=8 --panDigits=8 --dangerous \
          --timezone=+03:00 --pidFile=p.pid --listenHttpPort=0 --statServerPort=0 --adminPort=0 --adminSocket=a.sock --statDumpFile=s.json --hostConfig=openway --clientFraming=nac",
@@ -85,6 +85,7 @@ fn each_parameter_reaches_its_setting() {
     assert_eq!(mux.delivery_timeout, Duration::from_millis(500));
     assert_eq!((mux.on_restart, mux.reversal_max_age), (crate::mux::OnRestart::List, seconds(7200)));
     assert!(mux.advice_reply.is_some());
+    assert_eq!(mux.on_undelivered, crate::mux::OnUndelivered::List);
     let tcp = &config.tcp[0];
     assert_eq!((tcp.host.as_str(), tcp.port, tcp.connections_max, tcp.frame_len_max), ("::1", 0, 3, 2000));
     assert_eq!((&tcp.framing, tcp.idle_timeout), (&Framing::parse("nac").unwrap(), None));
@@ -274,4 +275,48 @@ fn each_listener_has_its_own_networks_or_those_of_all() {
     let open = loaded(GATEWAY);
     assert!(open.allowed.clients.is_open() && open.allowed.admin.is_open() && open.api_keys.is_empty());
     assert!(open.api_docs);
+}
+
+#[test]
+fn the_journal_is_on_for_every_gateway_and_is_what_its_parameters_say() {
+    let file = |line: &str| loaded(line).journal.map(|options| options.file.display().to_string());
+    for (line, expected) in [
+        (GATEWAY, Some("socketqueue-2014.journal")),
+        ("--upstreamHost=h --upstreamPort=5 --listenHttpPort=8080", Some("socketqueue-8080.journal")),
+        ("--upstreamListenPort=0 --listenPort=9 --listenHttpPort=8080", Some("socketqueue-9.journal")),
+        ("--echoServerPort=0", None),
+        ("--upstreamHost=h --upstreamPort=5 --listenPort=9 --journalFile=none", None),
+        ("--upstreamHost=h --upstreamPort=5 --listenPort=9 --journalFile=x.db", Some("x.db")),
+    ] {
+        assert_eq!(file(line).as_deref(), expected, "{line}");
+    }
+    let line = "--durability=process --journalKeyFile=x.key --keepRecords=48h --idempotencyTtl=2h --lateWindow=3m \
+        --onRestart=list --reversalMaxAge=4h";
+    let config = loaded(&format!("{GATEWAY} {line}"));
+    let (options, mux) = (config.journal.unwrap(), config.upstream.unwrap().mux);
+    assert_eq!(options.durability, crate::journal::Durability::Process);
+    assert_eq!(options.key_file, Some("x.key".into()));
+    assert_eq!((options.keep_records, options.idempotency_ttl), (seconds(48 * 3600), seconds(7200)));
+    assert_eq!((options.late_window, options.reversal_max_age), (seconds(180), seconds(4 * 3600)));
+    assert_eq!((mux.journaled, mux.reversal_max_age), (true, seconds(4 * 3600)));
+}
+
+#[test]
+fn without_a_journal_what_needs_one_is_refused_and_what_is_idle_is_told() {
+    let none = format!("{GATEWAY} --journalFile=none");
+    let config = loaded(&none);
+    assert!(!config.upstream.unwrap().mux.journaled);
+    let [notice] = &config.notices[..] else { panic!("{:?}", config.notices) };
+    assert!(notice.contains("forgotten when the process ends"), "{notice}");
+    let config = loaded(&format!("{none} --durability=process --onRestart=list --keepRecords=1h"));
+    let idle: Vec<&str> = config
+        .notices
+        .iter()
+        .filter_map(|notice| notice.strip_suffix(" has no effect with journalFile=none"))
+        .collect();
+    assert_eq!(idle, ["durability", "keepRecords", "onRestart"]);
+    let problems = load(&args(&format!("{none} --adviceResponse=atOnce"))).unwrap_err();
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert!(problem.to_string().contains("adviceResponse: needs a journal"), "{problem}");
+    assert!(load(&args(&format!("{none} --adviceResponse=host"))).is_ok());
 }

@@ -10,6 +10,7 @@
 
 mod batch;
 pub(super) mod connection;
+mod gather;
 mod lately;
 mod names;
 mod opening;

@@ -339,16 +339,8 @@ mod tests {
             let key = keys.enter(&MatchKey(n.to_be_bytes().as_slice().into()));
             let (id, until) = (TxId(n), Duration::from_secs(600));
             let (counted, kind) = (Counted::As(FinalState::Delivered), TombKind::Settled(None));
-            keys.bury(Tombstone {
-                id,
-                key,
-                mti: Mti::new(0x0200),
-                counted,
-                until,
-                kind,
-                secured: 0,
-                order: Link::LOOSE,
-            });
+            let (mti, order) = (Mti::new(0x0200), Link::LOOSE);
+            keys.bury(Tombstone { id, key, mti, counted, until, kind, secured: 0, order });
             keys.leave(key, id);
         }
         assert_eq!(keys.count(), 2);

@@ -119,7 +119,7 @@ impl Amount {
             Some(missing) => self.digits.checked_mul(scale(missing)?),
             None => {
                 let too_many = scale(decimals - exponent)?;
-                (self.digits % too_many == 0).then_some(self.digits / too_many)
+                self.digits.is_multiple_of(too_many).then_some(self.digits / too_many)
             }
         }
     }

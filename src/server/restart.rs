@@ -58,13 +58,33 @@ pub(super) fn open(
     info!(log, "journal open"; "path" => %journal.path().display(), "open_rows" => rows.len());
     let now = clock();
     let restart = Restart { identity, dialect: &config.dialect, settings: &upstream.mux, now, log };
-    let open = rows.into_iter().filter_map(|row| restart.recovered(row)).collect();
+    let (mut open, mut remembered) = (Vec::new(), Vec::new());
     let ended = journal.take_remembered();
     let answers = ended.iter().filter_map(|row| restart.answer(row)).collect();
+    remembered.extend(ended.iter().map(|row| restart.remembered(row)));
+    for row in rows {
+        let asked_for = set_aside(&row);
+        match restart.recovered(row) {
+            Some(recovered) => open.push(recovered),
+            None => remembered.extend(asked_for),
+        }
+    }
     let lately = journal.take_lately();
-    let lately = lately.into_iter().filter_map(|row| restart.lately(row));
-    let remembered = ended.iter().map(|row| restart.remembered(row)).chain(lately).collect();
+    remembered.extend(lately.into_iter().filter_map(|row| restart.lately(row)));
     Ok(Opened { journal, found: Found { open, remembered, answers } })
+}
+
+/// What those who ask are told of an open row that cannot be read: it waits for a person. Its key is not forgotten, or it
+/// would be sent a second time.
+fn set_aside(row: &OpenRow) -> Option<Remembered> {
+    row.record.map(|record| Remembered {
+        was: TxId::from_bits(row.was),
+        record: Some(record),
+        state: mux::State::Listed,
+        attempts: row.attempts,
+        ended_ago: Duration::ZERO,
+        lately: None,
+    })
 }
 
 /// Which host rows belong to.

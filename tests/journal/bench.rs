@@ -1,10 +1,15 @@
 //! How many pairs of intent and end go through in a second. Compared with 13,158 (one at a time) and 113,313 (16 at a
 //! time), measured on an idle machine in release mode with bare SQLite.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use socketqueue::journal::Durability;
+use socketqueue::journal::disk::{Commit, Fate};
+use socketqueue::journal::sqlite::Sqlite;
+use socketqueue::journal::{Durability, Journal, Verdict};
 use socketqueue::mux::JournalOp;
+use socketqueue::time::Now;
 
 use crate::desk::*;
 
@@ -37,5 +42,60 @@ fn pairs_per_second() {
                 figures.latency_sum / figures.commits.max(1) as u32
             );
         }
+    }
+}
+
+/// A hundred clients, each of which comes again half a millisecond after its intent is durable, on a disk whose syncs take
+/// `delay`: against N / (delay + round trip), what nobody can pass.
+#[test]
+#[ignore = "a measurement: run by hand, with --nocapture"]
+#[allow(clippy::print_stdout)]
+fn closed_loop_with_slow_syncs() {
+    const CLIENTS: u64 = 100;
+    const ROUND_TRIP: Duration = Duration::from_micros(500);
+    const TIME: Duration = Duration::from_secs(3);
+    for delay in [100, 1000, 5000].map(Duration::from_micros) {
+        let desk = Desk::new();
+        let begin = Instant::now();
+        let disk = move |_: Commit| {
+            std::thread::sleep(delay);
+            Fate::Normal
+        };
+        let mut around = desk.surroundings();
+        around.clock = Arc::new(move || Now { uptime: begin.elapsed(), wall_ms: START_MS, offset_s: 0 });
+        around.disk = Box::new(disk);
+        let (mut journal, _) = Sqlite::open(&desk.options, &upstream(), around).unwrap();
+        let (sale, mut next, mut done) = (sale(1), 0, 0);
+        let mut coming: VecDeque<(Instant, u64)> = (0..CLIENTS).map(|_| (begin, 0)).collect();
+        let (mut told, mut cx) = (Vec::new(), std::task::Context::from_waker(std::task::Waker::noop()));
+        while begin.elapsed() < TIME {
+            let mut ops = Vec::new();
+            while coming.front().is_some_and(|(at, _)| *at <= Instant::now()) {
+                let (_, before) = coming.pop_front().unwrap();
+                if before > 0 {
+                    ops.push(delivered(before));
+                }
+                next += 1;
+                ops.push(JournalOp::Intent { id: id(next), request: sale.clone(), record: None });
+            }
+            journal.submit(&mut ops);
+            if journal.poll_verdicts(&mut cx, &mut told).is_ready() {
+                done += told.len();
+                coming.extend(told.drain(..).map(|verdict| match verdict {
+                    Verdict::Durable(id) => (Instant::now() + ROUND_TRIP, id.bits()),
+                    other => panic!("{other:?}"),
+                }));
+            }
+            std::thread::sleep(Duration::from_micros(30));
+        }
+        let rate = done as f64 / TIME.as_secs_f64();
+        let bound = CLIENTS as f64 / (delay + ROUND_TRIP).as_secs_f64();
+        let figures = journal.figures();
+        println!(
+            "sync delay {delay:?}: {rate:.0}/s, {:.2} of the bound, {:.0} intents a commit, mean commit {:?}",
+            rate / bound,
+            figures.intents as f64 / figures.commits as f64,
+            figures.latency_sum / figures.commits.max(1) as u32
+        );
     }
 }

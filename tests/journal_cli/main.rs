@@ -2,6 +2,9 @@
 //! with files that nobody has open.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "../journal/desk.rs"]
+#[allow(dead_code)]
+mod desk;
 #[path = "../support/process.rs"]
 mod process;
 

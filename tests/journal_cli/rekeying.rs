@@ -1,12 +1,14 @@
 //! `journal rekey`: a new key for everything, readable at every moment.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use socketqueue::journal::Options;
 use socketqueue::journal::desk::{Keeper, KeySource, Reader, Step, verify};
 use socketqueue::journal::options::Secret;
 use socketqueue::journal::seal::{KEY_VARIABLE, Keyring};
 
+use crate::desk::{Desk, flush, intent, submit};
 use crate::world::{SOON_PARKED, World, label};
 
 const NEW: &str = "0102030405060708091011121314151617181920212223242526272829303132";
@@ -120,4 +122,49 @@ fn what_cannot_be_unsealed_stops_it_before_anything_changes() {
         .to_string();
     assert!(error.contains("sealed with key"), "{error}");
     is_usable(&world);
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_a_journal_that_its_keys_open() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    for n in 1..=1500 {
+        submit(&mut journal, [intent(n)]);
+    }
+    flush(&mut journal);
+    drop(journal);
+    let key_path = desk.directory().join("test.journal.key");
+    let log_path = desk.directory().join("test.journal-wal");
+    let lines = || fs::read_to_string(&key_path).unwrap().lines().count();
+    let log_len = || fs::metadata(&log_path).map_or(0, |log| log.len());
+    // Killed at once, when the key file has both keys, when the log has something of the rows, and not at all.
+    for round in 0..4 {
+        let mut rekey = Command::new(env!("CARGO_BIN_EXE_socketqueue"))
+            .args(["journal", "rekey", "--journalFile"])
+            .arg(desk.path())
+            .env_remove(KEY_VARIABLE)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut ended = false;
+        let far_enough = || match round {
+            0 => true,
+            1 => lines() == 2,
+            2 => lines() == 2 && log_len() > 0,
+            _ => false,
+        };
+        while !ended && !far_enough() {
+            ended = rekey.try_wait().unwrap().is_some();
+        }
+        let _ = rekey.kill();
+        let status = rekey.wait().unwrap();
+        assert!(status.success() || !ended, "round {round}");
+        assert!(round < 3 || ended);
+        let keys = Keyring::load(&desk.options, false).unwrap();
+        let found = verify(&Reader::open(desk.path()).unwrap(), &keys).unwrap();
+        assert!(found.is_sound() && found.sealed == 1500, "round {round}: {found:?}");
+    }
+    assert_eq!(lines(), 1);
+    let (_, rows) = desk.open();
+    assert_eq!(rows.len(), 1500);
 }

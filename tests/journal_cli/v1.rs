@@ -204,3 +204,33 @@ fn while_intents_fail_it_is_not_ready_and_afterwards_it_is_again() {
     }
     only_the_probe_is_sent(&gateway, &mut link, 101);
 }
+
+#[test]
+fn what_a_new_configuration_cannot_read_keeps_its_key_and_waits_for_a_person() {
+    let world = World::new(&[]);
+    let (gateway, mut link) = (world.start(), world.host.link());
+    let request = sale_fields(1, 7);
+    let _cut = gateway.begin("order-1", &request);
+    assert_eq!(label(&link.frame()), "0200 1/7");
+    gateway.kill();
+    // Keys of the links have DE 38 from now on, which the sale did not have: nobody could match its answers.
+    let gateway = world.start_with(&["--adminSocket=admin.sock", "--queueMessageKeyFields=11,38,41"]);
+    let _link = world.host.link();
+    gateway.process.logs("a person must act");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    assert_eq!(world.rows(&["--state=listed"]).len(), 1);
+    let mut with_key = request.clone();
+    with_key["38"] = "123456".into();
+    let (status, told) = gateway.post("order-1", &with_key);
+    assert_eq!((status, &told["cause"]), (409, &json!("idempotency_key_reused")), "{told}");
+    let refused = world.run(&["journal", "resolve", "1", "--reason=x"]);
+    assert!(refused.code == 1 && refused.err.contains("stop the gateway, and decide then"), "{refused:?}");
+    gateway.kill();
+    let gateway = world.start();
+    let mut link = world.host.link();
+    // Read again, it still waits for a person: it was listed.
+    let (status, told) = gateway.post("order-1", &request);
+    assert_eq!((status, &told["state"]), (409, &json!("listed")), "{told}");
+    world.done(&["journal", "retry", "1", "--reason=the configuration is back"]);
+    assert_eq!(label(&link.frame()), "0400 1/7");
+}

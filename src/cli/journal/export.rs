@@ -1,6 +1,7 @@
 //! `journal export`: records of a day or a range, as CSV or JSON lines.
 
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,7 +62,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let out: Box<dyn Write> = match &args.output {
         None => Box::new(io::stdout().lock()),
         Some(file) => {
-            let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
+            let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
             Box::new(made.map_err(failed)?)
         }
     };

@@ -9,8 +9,11 @@ use crate::journal::{Durability, JournalError, Options, UpstreamIdentity, schema
 
 /// How long a reader (a tool, a backup) may keep a commit waiting before it counts as failed.
 const BUSY: Duration = Duration::from_secs(5);
-/// Up to this size the indexes are compared with the tables at start; above, pages and rows only.
-const FULL_CHECK_MAX: u64 = 256 << 20;
+/// Up to this size a start checks all of a journal, in about a second. Above, it checks what may have to be sent and leaves
+/// the records, which grow with `keepRecords`, to `journal verify`: nobody waits minutes for a gateway to come back.
+const START_CHECK_MAX: u64 = 256 << 20;
+/// The tables that a start cannot do without.
+const NEEDED: [&str; 4] = ["settings", "upstreams", "images", "notes"];
 /// Pages (of 4 KiB) of the log after which it is moved into the database, between two sweeps.
 const CHECKPOINT_PAGES: i64 = 1000;
 
@@ -119,24 +122,47 @@ pub(super) fn create(conn: &Connection, journal: &str) -> rusqlite::Result<()> {
     checkpoint(conn)
 }
 
-/// The integrity check.
+/// The integrity check of everything: pages, rows, indexes. It takes as long as reading the file does.
 ///
 /// # Errors
 /// The first thing found.
 pub(crate) fn verify(conn: &Connection) -> Result<(), String> {
-    let size = || -> rusqlite::Result<u64> {
-        let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        Ok(u64::try_from(number("page_count")?.saturating_mul(number("page_size")?)).unwrap_or(0))
-    };
+    check(conn, "integrity_check(1)")?;
+    images_have_records(conn)
+}
+
+/// The integrity check of a journal that is to work now.
+///
+/// # Errors
+/// The first thing found.
+pub(super) fn verify_for_work(conn: &Connection) -> Result<(), String> {
+    verify_up_to(conn, START_CHECK_MAX)
+}
+
+fn verify_up_to(conn: &Connection, whole_max: u64) -> Result<(), String> {
+    let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let size = || -> rusqlite::Result<i64> { Ok(number("page_count")?.saturating_mul(number("page_size")?)) };
     let size = size().map_err(|error| error.to_string())?;
-    let check = if size <= FULL_CHECK_MAX { "integrity_check" } else { "quick_check" };
-    let found: rusqlite::Result<String> = conn.query_row(&format!("PRAGMA {check}(1)"), [], |row| row.get(0));
-    match found {
-        Ok(text) if text == "ok" => {}
-        Ok(text) => return Err(text.lines().next().unwrap_or("integrity check").to_owned()),
-        Err(error) => return Err(error.to_string()),
+    if u64::try_from(size).unwrap_or(0) <= whole_max {
+        return verify(conn);
     }
-    // Both tables are written in one commit: an image without its record was never committed by us.
+    for table in NEEDED {
+        check(conn, &format!("integrity_check({table})"))?;
+    }
+    images_have_records(conn)
+}
+
+fn check(conn: &Connection, what: &str) -> Result<(), String> {
+    let found: rusqlite::Result<String> = conn.query_row(&format!("PRAGMA {what}"), [], |row| row.get(0));
+    match found {
+        Ok(text) if text == "ok" => Ok(()),
+        Ok(text) => Err(text.lines().next().unwrap_or("integrity check").to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Both tables are written in one commit: an image without its record was never committed by us.
+fn images_have_records(conn: &Connection) -> Result<(), String> {
     let orphans = "SELECT COUNT(*) FROM images WHERE id NOT IN (SELECT id FROM records)";
     match conn.query_row(orphans, [], |row| row.get::<_, i64>(0)) {
         Ok(0) => Ok(()),
@@ -230,4 +256,57 @@ pub(super) fn unsealable(error: std::io::Error) -> rusqlite::Error {
 
 pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    /// A journal with some rows, and then the first page of a table or index overwritten.
+    fn damaged_in(name: Option<&str>) -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.journal");
+        std::fs::write(&path, "").unwrap();
+        let conn = connect(&Options::new(&path)).unwrap();
+        create(&conn, "name").unwrap();
+        conn.execute_batch("BEGIN").unwrap();
+        for id in 1..=500 {
+            let record = "INSERT INTO records (id, run, tx, upstream, mti, stage, received_ms, attempts) \
+                VALUES (?1, 1, ?1, 1, '0200', 7, 0, 0)";
+            conn.execute(record, [id]).unwrap();
+            let image = "INSERT INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, 1, ?1, 'k', '', zeroblob(90))";
+            conn.execute(image, [id]).unwrap();
+        }
+        conn.execute_batch("COMMIT").unwrap();
+        checkpoint(&conn).unwrap();
+        let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs();
+        let size = number("PRAGMA page_size");
+        let page =
+            name.map(|name| number(&format!("SELECT rootpage FROM sqlite_schema WHERE name = '{name}'")));
+        drop(conn);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        if let Some(page) = page {
+            file.write_all_at(&[0xFF; 64], (page - 1) * size).unwrap();
+        }
+        (directory, Connection::open(path).unwrap())
+    }
+
+    #[test]
+    fn a_sound_journal_passes_whatever_its_size() {
+        let (_directory, conn) = damaged_in(None);
+        assert_eq!((verify(&conn), verify_up_to(&conn, 0), verify_for_work(&conn)), (Ok(()), Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_big_one_is_refused_for_what_it_cannot_do_without_and_the_rest_is_left_to_verify() {
+        for (name, starts) in
+            [("images", false), ("notes", false), ("records", false), ("records_asked", true)]
+        {
+            let (_directory, conn) = damaged_in(Some(name));
+            assert!(verify(&conn).is_err() && verify_for_work(&conn).is_err(), "{name}");
+            assert_eq!(verify_up_to(&conn, 0).is_ok(), starts, "{name}");
+        }
+    }
 }

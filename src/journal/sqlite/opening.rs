@@ -79,7 +79,8 @@ fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), Jo
     }
     let conn = connection::connect(options).map_err(refused)?;
     if exists && connection::identify(&conn, path)? {
-        connection::verify(&conn).map_err(|what| JournalError::Damaged { path: path.to_owned(), what })?;
+        connection::verify_for_work(&conn)
+            .map_err(|what| JournalError::Damaged { path: path.to_owned(), what })?;
         let keys = Keyring::load(options, false)?;
         return Ok((conn, keys));
     }

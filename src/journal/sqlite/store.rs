@@ -224,7 +224,7 @@ impl Store {
         let trouble = |error: rusqlite::Error| Trouble::of(&error);
         self.conn = Connection::open_in_memory().map_err(trouble)?;
         let conn = connection::connect(&self.options).map_err(trouble)?;
-        connection::verify(&conn).map_err(Trouble::Error)?;
+        connection::verify_for_work(&conn).map_err(Trouble::Error)?;
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
         connection::checkpoint(&conn).map_err(trouble)?;
         self.conn = conn;

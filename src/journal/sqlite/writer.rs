@@ -8,8 +8,9 @@ use slog::{Logger, error, info, warn};
 
 use super::batch::{Batch, Entry};
 use super::connection::Trouble;
+use super::gather::{Gather, Waiting};
 use super::store::{Applied, Store};
-use super::{Shared, first_end};
+use super::{Inbox, Shared, first_end};
 use crate::journal::Verdict;
 use crate::journal::place::Place;
 use crate::mux::{JournalOp, TxId};
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     /// The file has to be closed and opened anew before it is written to again.
     must_reopen: bool,
     reserve_held: bool,
+    gather: Gather,
     retry_at: Instant,
     retry_after: Duration,
     sweep_at: Instant,
@@ -69,6 +71,7 @@ impl Writer {
             doubtful: Vec::new(),
             must_reopen: false,
             reserve_held: false,
+            gather: Gather::default(),
             retry_at: now,
             retry_after: RETRY_FIRST,
             sweep_at: now + SWEEP_EVERY,
@@ -90,6 +93,9 @@ impl Writer {
                 self.repair(stop);
             }
             while self.down.is_none() && !self.queue.is_empty() {
+                if !stop {
+                    self.gather();
+                }
                 self.begin_work();
                 self.commit_next();
                 self.publish();
@@ -127,9 +133,7 @@ impl Writer {
         }
         inbox.idle = false;
         self.sweep_wanted = (inbox.sweeps_wanted > inbox.sweeps_done).then_some(inbox.sweeps_wanted);
-        self.queue.extend(inbox.entries.drain(..));
-        inbox.taken = self.queue.len();
-        inbox.taken_end = first_end(self.queue.iter());
+        self.take_over(&mut inbox);
         inbox.stop
     }
 
@@ -158,6 +162,52 @@ impl Writer {
         }
     }
 
+    /// Waits for company, as long as that is worth it.
+    fn gather(&mut self) {
+        let shared = self.shared.clone();
+        while let Some(pause) =
+            self.waiting().and_then(|waiting| self.gather.pause((self.clock)().uptime, waiting))
+        {
+            let mut inbox = shared.lock();
+            if inbox.entries.is_empty() && !inbox.stop {
+                inbox.idle = true;
+                let waited = shared.wake.wait_timeout(inbox, pause);
+                inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+                inbox.idle = false;
+            }
+            if inbox.entries.is_empty() {
+                return;
+            }
+            self.take_over(&mut inbox);
+        }
+    }
+
+    /// A commit has ended: what was handed in while it ran waits by now.
+    fn note_end(&mut self, took: Duration, intents: usize) {
+        let shared = self.shared.clone();
+        let inbox = shared.lock();
+        let entries = &inbox.entries;
+        let waiting = entries.last().map(|last| Waiting {
+            intents: entries.iter().filter(|entry| intent(entry).is_some()).count(),
+            oldest: entries.first().unwrap_or(last).at.uptime,
+            newest: last.at.uptime,
+        });
+        self.gather.ended((self.clock)().uptime, took, intents, waiting);
+    }
+
+    fn take_over(&mut self, inbox: &mut Inbox) {
+        self.queue.extend(inbox.entries.drain(..));
+        inbox.taken = self.queue.len();
+        inbox.taken_end = first_end(self.queue.iter());
+    }
+
+    /// What waits for the next commit, if anything does.
+    fn waiting(&self) -> Option<Waiting> {
+        let (oldest, newest) = (self.queue.front()?.at.uptime, self.queue.back()?.at.uptime);
+        let intents = self.queue.iter().filter(|entry| intent(entry).is_some()).count();
+        Some(Waiting { intents, oldest, newest })
+    }
+
     /// From here on the disk may stall.
     fn begin_work(&self) {
         self.shared.meters.begun((self.clock)().uptime);
@@ -173,8 +223,12 @@ impl Writer {
         let begun = Instant::now();
         match self.store.apply(&batch, self.reserve_held) {
             Applied::Done { bad } => {
+                let took = begun.elapsed();
                 if !empty {
-                    self.shared.meters.committed(operations, intents, begun.elapsed());
+                    self.shared.meters.committed(operations, intents, took);
+                }
+                if intents > 0 {
+                    self.note_end(took, intents);
                 }
                 for id in self.queue.drain(..len).filter_map(|entry| intent(&entry)) {
                     let failed = bad.contains(&id.bits());

@@ -171,7 +171,7 @@ fn detail(failure: Failure, status: Option<&Status>) -> String {
         Some(State::ReversalPending) => ". Its reversal is on its way",
         Some(State::Reversed) => ". It was reversed",
         Some(State::Parked) => ". Its reversal was not accepted and waits for a person",
-        Some(State::Listed) => ". It is not reversed by the gateway (noAutoReversal)",
+        Some(State::Listed) => ". It is not reversed by the gateway, and waits for a person",
         Some(State::AdvicePending) => ". It is carried on until the host accepts it",
         Some(State::Unanswered) => ". Nothing is owed for it",
         _ => "",
@@ -204,7 +204,9 @@ fn over(state: State) -> &'static str {
         State::ReversalPending => "the transaction has no valid answer: its reversal is on its way",
         State::Reversed => "the transaction was reversed",
         State::Parked => "the transaction's reversal was not accepted and waits for a person",
-        State::Listed => "the transaction is in doubt, and the gateway does not reverse it (noAutoReversal)",
+        State::Listed => {
+            "the transaction is in doubt; the gateway does not reverse it, and it waits for a person"
+        }
         State::AdvicePending => "the advice is carried on until the host accepts it",
         State::AdviceAccepted => "the host has accepted the advice",
         State::NeverSent => "the transaction was never sent; use another Idempotency-Key to send it",
