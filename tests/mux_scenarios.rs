@@ -1477,7 +1477,7 @@ fn of_two_sales_with_one_key_and_time_a_late_answer_to_a_reversal_is_that_ones_w
 
 #[test]
 fn at_the_end_of_the_drain_time_a_clients_reversal_that_joins_ours_is_over_with_it() {
-    let mut s = scene();
+    let mut s = scene_with(|set| set.reversal_hold = Duration::ZERO);
     s.sale('A', 1, 7).send('B', "0400", 1, 7, &[]);
     drain(&mut s, 10);
     s.at(10.0);
