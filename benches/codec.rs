@@ -8,6 +8,7 @@ mod allocations;
 mod hand;
 mod ratio;
 mod samples;
+mod stopwatch;
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -160,8 +160,9 @@ pub fn build(mti: u16, elements: &[(usize, &[u8])], out: &mut Vec<u8>) -> Option
     Some(())
 }
 
+/// Without a branch for each byte.
 fn is_numeric(bytes: &[u8]) -> bool {
-    bytes.iter().all(u8::is_ascii_digit)
+    bytes.iter().fold(true, |so_far, byte| so_far & byte.is_ascii_digit())
 }
 
 /// Digits as a number, each worth `base`.

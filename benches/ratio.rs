@@ -1,7 +1,8 @@
 //! Two ways to do the same, measured in turns, so that a busy machine is busy for both.
 
 use std::hint::black_box;
-use std::time::Instant;
+
+use crate::stopwatch;
 
 /// Batches of each.
 const ROUNDS: usize = 41;
@@ -32,11 +33,8 @@ pub fn print<A, B>(what: &str, bar: f64, mut ours: impl FnMut() -> A, mut other:
 
 /// Nanoseconds of one call.
 fn cost<T>(work: &mut impl FnMut() -> T) -> f64 {
-    let begun = Instant::now();
-    for _ in 0..CALLS {
-        black_box(work());
-    }
-    begun.elapsed().as_nanos() as f64 / f64::from(CALLS)
+    let whole = stopwatch::cost(|| (0..CALLS).for_each(|_| _ = black_box(work())));
+    whole.as_nanos() as f64 / f64::from(CALLS)
 }
 
 /// Whether this is `cargo bench`, not a test that the bench runs.

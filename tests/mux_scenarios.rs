@@ -1438,3 +1438,51 @@ fn an_answer_to_an_earlier_sending_does_not_send_a_reversal_past_what_its_termin
     s.answer("0200", 1, 8, "000").delivered('B');
     assert_eq!(s.host_got(), ["0400 1/7"]);
 }
+
+#[test]
+fn an_advice_whose_client_left_keeps_its_place_also_where_nothing_is_held() {
+    let mut s = scene_with(|set| set.reversal_hold = Duration::ZERO);
+    s.sale('A', 1, 7).send('B', "0220", 1, 8, &[]).sale('C', 1, 9).gone('B').host_got();
+    s.answer("0200", 1, 7, "000").delivered('A');
+    assert_eq!(s.host_got(), ["0220 1/8", "0200 1/9"]);
+}
+
+#[test]
+fn an_advice_that_waits_for_its_key_waits_for_its_intent_too() {
+    let mut s = scene_without_link(|set| (set.journaled, set.reversal_hold) = (true, Duration::ZERO));
+    s.send('A', "0400", 1, 3, &[]).send('B', "0220", 1, 3, &[]).gone('A').gone('B').link_up();
+    let (first, second) = (s.id('A'), s.id('B'));
+    s.handle(Event::Durable { id: first });
+    assert_eq!(s.host_got(), ["0400 1/3"]);
+    s.answer("0400", 1, 3, "000").at(5.0);
+    assert_eq!(s.host_got(), Vec::<String>::new(), "the journal has not got it");
+    s.handle(Event::Durable { id: second }).at(6.0);
+    assert_eq!(s.host_got(), ["0220 1/3"]);
+}
+
+#[test]
+fn of_two_sales_with_one_key_and_time_a_late_answer_to_a_reversal_is_that_ones_whose_amount_it_has() {
+    let mut s = scene_with(|set| set.lock_terminal = false);
+    s.sale('A', 1, 7).send('B', "0200", 1, 7, &[(4, "000000002222")]).at(35.0);
+    assert_eq!(s.host_got(), ["0200 1/7", "0200 1/7", "0400 1/7", "0400 1/7"]);
+    // A's first reversal is answered when its time is over; B's is under way again.
+    s.at(40.0).host_got();
+    s.answer_with("0400", 1, 7, "000", &[(4, "000000001000")]);
+    assert_eq!(s.tally().ended[FinalState::Reversed as usize], 1);
+    s.answer_with("0400", 1, 7, "000", &[(4, "000000001000")]);
+    assert_eq!(s.tally().ended[FinalState::Reversed as usize], 1, "A's answer again is not B's");
+    s.answer_with("0400", 1, 7, "000", &[(4, "000000002222")]);
+    assert_eq!(s.tally().ended[FinalState::Reversed as usize], 2);
+}
+
+#[test]
+fn at_the_end_of_the_drain_time_a_clients_reversal_that_joins_ours_is_over_with_it() {
+    let mut s = scene_with(|set| set.reversal_hold = Duration::ZERO);
+    s.sale('A', 1, 7).send('B', "0400", 1, 7, &[]);
+    drain(&mut s, 10);
+    s.at(10.0);
+    assert_eq!(s.drained, Some(1));
+    let states: Vec<_> = s.mux.transactions().iter().map(|view| view.state).collect();
+    assert_eq!(states, ["owed"]);
+    assert_eq!(s.told(), ["B: Draining", "A: TimedOut"]);
+}

@@ -165,7 +165,7 @@ class Rig:
     def finish(self, clients, idle=False):
         text, complaint = clients.communicate()
         if clients.returncode != 0 and not idle:
-            raise Failed('isoload: %s' % (text.strip() or complaint.strip())[-400:])
+            raise Failed('a load of %s: %s' % (clients.args[3], wrong(text) or complaint.strip()[-300:]))
         return json.loads(text.strip().splitlines()[-1])
 
     def load(self, target, conns, *flags, **named):
@@ -174,7 +174,10 @@ class Rig:
         if conns > 5000:
             # A round trip of each alone may take a second.
             named['seconds'] = max(3, named.get('seconds') or self.options.seconds)
-        result = self.finish(self.clients(target.port, conns, *flags, **named))
+        try:
+            result = self.finish(self.clients(target.port, conns, *flags, **named))
+        except Failed as why:
+            raise Failed('%s: %s' % (target.name, why)) from why
         spent = target.cpu() - ours
         result['cpu_us'] = spent * 1e6 / max(1, result['sent'])
         whole = (time.monotonic() - begun) * os.cpu_count()
@@ -195,6 +198,14 @@ class Rig:
         result = self.finish(clients)
         counts = [int(line.split(',')[0]) for line in perf.stderr.splitlines() if 'instructions' in line]
         return sum(counts) / (result['tps'] * seconds)
+
+
+def wrong(text):
+    """What isoload counts as wrong, of all that it says."""
+    counts = json.loads(text.strip().splitlines()[-1]) if text.strip() else {}
+    kinds = ('errors', 'mismatches', 'connect_errors', 'early_close', 'timeouts', 'unsolicited', 'http_errors', 'first_bad')
+    told = ['%s %s' % (kind, counts[kind]) for kind in kinds if counts.get(kind)]
+    return ', '.join(told) or ('no transaction was completed' if counts.get('tx') == 0 else '')
 
 
 def callgrind(rig, start, conns, *flags, **named):

@@ -18,22 +18,21 @@ impl Bitmap {
     }
 
     /// How many fields stand before field `n`; `None` if it is not there.
-    #[inline]
     pub(super) fn rank(&self, n: FieldNumber) -> Option<usize> {
         let bit = usize::from(n.get()).checked_sub(1)?;
         let (group, bit) = (bit / 64, bit % 64);
         if self.0[group] & (1 << (63 - bit)) == 0 {
             return None;
         }
-        // In two steps, as a shift by 64 would be none.
-        let before = (self.0[group] >> 1 >> (63 - bit)).count_ones();
-        // Nearly every field that is asked for is in the first group.
-        let groups = match group {
-            0 => 0,
-            1 => self.0[0].count_ones(),
-            _ => self.0[0].count_ones() + self.0[1].count_ones(),
-        };
-        Some((groups + before) as usize)
+        // A shift by 64 would be for no bit at all: they are left out of the word.
+        let before = if bit == 0 { 0 } else { self.0[group] >> (64 - bit) };
+        let groups = self.0[..group].iter().map(|group| group.count_ones()).sum::<u32>();
+        Some((groups + before.count_ones()) as usize)
+    }
+
+    /// How many fields above 64 stand before field `n`; `None` if it is not there, or is none of them.
+    pub(super) fn rank_behind_64(&self, n: FieldNumber) -> Option<usize> {
+        self.rank(n)?.checked_sub(self.0[0].count_ones() as usize)
     }
 
     /// Adds field `n` (nothing for DE 0).
@@ -95,6 +94,7 @@ mod tests {
         assert_eq!(bitmap.count(), 10);
         for (before, n) in bitmap.iter().enumerate() {
             assert_eq!(bitmap.rank(n), Some(before), "{n}");
+            assert_eq!(bitmap.rank_behind_64(n), before.checked_sub(5), "{n}");
         }
         assert_eq!(bitmap.rank(FieldNumber::new(4).unwrap()), None);
         assert_eq!(bitmap.rank(FieldNumber::new(0).unwrap()), None);

@@ -9,8 +9,9 @@ use super::bitmap::Bitmap;
 use super::digits::hex_char;
 use super::field::{self, FieldNumber};
 use super::mti::Mti;
-use super::scan::{self, Head, Spans, Unknown, Untracked};
+use super::scan::{self, Head, Unknown};
 use super::schema::{Content, Schema};
+use super::spans::{Spans, Untracked};
 use super::value;
 
 pub use super::parse_error::ParseError;
@@ -231,7 +232,7 @@ impl Message {
     /// Where field `n` begins, its length prefix included, and ends.
     #[inline]
     pub(super) fn span(&self, n: FieldNumber) -> Option<(usize, usize)> {
-        let span = self.spans.get(self.bitmap.rank(n)?)?;
+        let span = self.spans.get(&self.bitmap, n)?;
         Some((usize::from(span.start), usize::from(span.end)))
     }
 

@@ -9,6 +9,7 @@ mod parse_error;
 mod plan;
 mod prefix;
 mod scan;
+mod spans;
 mod spec;
 mod value;
 

@@ -1,7 +1,5 @@
 //! Reading: where MTI, bitmap and fields stand, and whether their bytes are what the schema says. Decodes no value.
 
-use smallvec::SmallVec;
-
 use super::bitmap::Bitmap;
 use super::digits::{all_digits, hex_digit};
 use super::ebcdic;
@@ -11,6 +9,7 @@ use super::parse_error::ParseError;
 use super::plan::{Check, Plan, Shape};
 use super::prefix;
 use super::schema::{Content, Counts, Encoding, Schema, Side, Tertiary};
+use super::spans::{Span, Track};
 
 const FIRST_BIT: u64 = 1 << 63;
 
@@ -70,71 +69,6 @@ pub(super) fn group_len(schema: &Schema) -> usize {
     if schema.bitmap.hex { 16 } else { 8 }
 }
 
-/// Where a field begins, its length prefix included, and ends. A message has at most
-/// [`MESSAGE_MAX`](super::message::MESSAGE_MAX) bytes.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Span {
-    pub start: u16,
-    pub end: u16,
-}
-
-/// The spans of a message's fields in ascending order. In place for up to 32 fields.
-pub(super) type Spans = SmallVec<[Span; 32]>;
-
-/// What becomes of the spans of a walk.
-pub(super) trait Track {
-    /// Makes room for so many and gives it.
-    fn slots(&mut self, count: usize) -> &mut [Span];
-    /// Forgets all.
-    fn clear(&mut self);
-    /// One more.
-    fn push(&mut self, span: Span);
-}
-
-impl Track for Spans {
-    #[inline]
-    fn slots(&mut self, count: usize) -> &mut [Span] {
-        let room = [Span::default(); 32];
-        if count <= room.len() {
-            *self = Spans::from_buf_and_len(room, count);
-        } else {
-            self.resize(count, Span::default());
-        }
-        self
-    }
-
-    fn clear(&mut self) {
-        SmallVec::clear(self);
-    }
-
-    fn push(&mut self, span: Span) {
-        SmallVec::push(self, span);
-    }
-}
-
-/// For measuring: where the fields are is no matter.
-pub(super) struct Untracked;
-
-impl Track for Untracked {
-    #[inline]
-    fn slots(&mut self, _count: usize) -> &mut [Span] {
-        &mut []
-    }
-
-    fn clear(&mut self) {}
-
-    fn push(&mut self, _span: Span) {}
-}
-
-impl Span {
-    /// Every offset is at most the message's length, and that is held against `MESSAGE_MAX`; in a walk that fails it
-    /// may be wrong, and is forgotten.
-    #[inline]
-    fn new(start: usize, end: usize) -> Span {
-        Span { start: start as u16, end: end as u16 }
-    }
-}
-
 /// Goes through the fields. Returns where the last ends; on an error `track` has the fields in front of the trouble.
 ///
 /// With [`Unknown::Refused`] the tertiary bitmap in DE 65 is held to the fields known too; those of `head` were.
@@ -146,8 +80,7 @@ pub(super) fn walk(
     unknown: Unknown,
     track: &mut impl Track,
 ) -> Result<usize, ParseError> {
-    let count = head.fields.iter().map(|group| group.count_ones()).sum::<u32>();
-    if let Some(end) = walk_fast(schema, buf, head, track.slots(count as usize)) {
+    if let Some(end) = walk_fast(schema, buf, head, track) {
         return Ok(end);
     }
     track.clear();
@@ -157,26 +90,24 @@ pub(super) fn walk(
 /// `None` as soon as anything is out of the ordinary or wrong. Digits of neighbouring fixed fields are checked in one
 /// go.
 #[inline]
-fn walk_fast(schema: &Schema, buf: &[u8], head: &Head, slots: &mut [Span]) -> Option<usize> {
+fn walk_fast(schema: &Schema, buf: &[u8], head: &Head, track: &mut impl Track) -> Option<usize> {
     if head.announces_65 {
         return None;
     }
     let mut at = head.end;
     // From here on there are digits still to be checked.
     let mut unchecked = at;
-    let mut slots = slots.iter_mut();
     for group in 0..usize::from(head.groups) {
         let mut rest = *head.fields.get(group)?;
         while rest != 0 {
             let bit = rest.leading_zeros();
             rest &= !(FIRST_BIT >> bit);
             let plan = schema.plan_of_bit(group, bit)?;
-            let slot = slots.next();
             let start = at;
             let len = match plan.shape {
                 Shape::FixedDigits => {
                     at += usize::from(plan.wire_max);
-                    place(slot, start, at);
+                    track.put(group, bit, Span::new(start, at));
                     continue;
                 }
                 Shape::Fixed => usize::from(plan.wire_max),
@@ -195,18 +126,11 @@ fn walk_fast(schema: &Schema, buf: &[u8], head: &Head, slots: &mut [Span]) -> Op
             if !fine || !all_digits(buf.get(unchecked..start)?) {
                 return None;
             }
-            place(slot, start, at);
+            track.put(group, bit, Span::new(start, at));
             unchecked = at;
         }
     }
     all_digits(buf.get(unchecked..at)?).then_some(at)
-}
-
-#[inline]
-fn place(slot: Option<&mut Span>, start: usize, end: usize) {
-    if let Some(slot) = slot {
-        *slot = Span::new(start, end);
-    }
 }
 
 /// Field by field, for every encoding and with every trouble named.
@@ -232,7 +156,7 @@ fn walk_carefully(
             rest &= !(FIRST_BIT >> bit);
             let n = number(group, bit);
             let end = field_end(schema.plan(n), n, buf, at)?;
-            track.push(Span::new(at, end));
+            track.put(group, bit, Span::new(at, end));
             at = end;
         }
     }

@@ -103,6 +103,13 @@ impl Place {
         }
     }
 
+    /// Which file the journal is now, if there is one: what is written to one that was deleted or replaced is lost with
+    /// the process.
+    pub fn file_id(&self) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(&self.path).ok().map(|file| (file.dev(), file.ino()))
+    }
+
     fn reserve(&self) -> PathBuf {
         beside(&self.path, ".reserve")
     }

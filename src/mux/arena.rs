@@ -227,6 +227,17 @@ mod tests {
     }
 
     #[test]
+    fn room_is_what_is_left_and_what_was_freed() {
+        let mut arena = Arena { most: 2, ..Arena::new() };
+        assert_eq!(arena.room(), 2);
+        let first = arena.insert(|_| Item(1, Link::LOOSE));
+        arena.insert(|_| Item(2, Link::LOOSE));
+        assert_eq!(arena.room(), 0);
+        arena.remove(first);
+        assert_eq!(arena.room(), 1);
+    }
+
+    #[test]
     fn an_old_id_finds_nothing_after_its_place_was_taken_again() {
         let mut arena = Arena::new();
         let first = arena.insert(|_| Item(1, Link::LOOSE));

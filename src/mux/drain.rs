@@ -47,9 +47,7 @@ impl Mux {
 
     /// The drain time is over: what is in flight is in doubt, what waits is not sent, what is owed stays owed.
     fn out_of_time(&mut self, now: Now) {
-        for id in self.open_ids(|phase| matches!(phase, Phase::Answered(_) | Phase::Joined(_))) {
-            self.deadline_passed(now, id);
-        }
+        self.give_up_deliveries(now);
         for id in self.open_ids(|phase| matches!(phase, Phase::InFlight)) {
             self.fail(id, Failure::TimedOut);
             self.make_good(now, id, Doubt::Stopped);
@@ -61,7 +59,15 @@ impl Mux {
                 self.make_good(now, id, Doubt::Stopped);
             }
         }
+        // A client's own reversal that waited has joined ours, if that came to be owed just now.
+        self.give_up_deliveries(now);
         self.come_to_rest();
+    }
+
+    fn give_up_deliveries(&mut self, now: Now) {
+        for id in self.open_ids(|phase| matches!(phase, Phase::Answered(_) | Phase::Joined(_))) {
+            self.deadline_passed(now, id);
+        }
     }
 
     fn come_to_rest(&mut self) {

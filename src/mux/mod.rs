@@ -29,7 +29,7 @@
 //!
 //! Who holds what: `arena` the transactions; `terminals` the queue of each TID; `keys` who has which key, and the
 //! tombstones; the lists in `core` what is ready, in flight and due. Inside, `admission` is the way to the link,
-//! `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end,
+//! `known` what a request's key tells of it, `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end,
 //! `recovery` the beginning: what the journal had open, and what a person decides about it.
 //! `statistics`, `outcomes`, `timings` and `census` count and decide nothing.
 //! Nothing that decides an order is the iteration of a hash map.
@@ -43,6 +43,7 @@ mod delivery;
 mod drain;
 mod event;
 mod keys;
+mod known;
 mod matching;
 mod mutant;
 mod outcomes;

@@ -85,6 +85,27 @@ fn on_a_full_disk_intents_fail_and_ends_are_written_from_the_reserve() {
     assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 8 << 20);
 }
 
+/// A commit to a file without a name would be durable for nobody.
+#[test]
+fn a_journal_whose_file_is_deleted_takes_no_intents_until_it_is_back() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, [intent(1)]);
+    verdicts(&mut journal, 1);
+    let aside = desk.directory().join("aside");
+    std::fs::rename(desk.path(), &aside).unwrap();
+    journal.sweep();
+    assert!(!journal.figures().up);
+    submit(&mut journal, [intent(2), delivered(1)]);
+    assert_eq!(verdicts(&mut journal, 1), [Failed(id(2))]);
+    std::fs::rename(&aside, desk.path()).unwrap();
+    assert_eq!(verdicts(&mut journal, 1), [Up]);
+    submit(&mut journal, [intent(3)]);
+    assert_eq!(verdicts(&mut journal, 1), [Durable(id(3))]);
+    drop(journal);
+    assert_eq!(desk.open().1.iter().map(|row| row.was).collect::<Vec<_>>(), [3]);
+}
+
 /// A disk that stalls for 40 s: the time is the journal's own clock, the disk is kept by the test.
 #[test]
 fn while_the_disk_stalls_new_intents_are_refused_and_what_was_handed_in_is_written_after_it() {

@@ -130,6 +130,37 @@ fn what_is_told_of_one_that_is_over_does_not_open_it() {
 }
 
 #[test]
+fn what_ended_lately_is_told_to_the_next_start_and_can_be_opened_again() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    let answer = Box::new(AnswerRecord { response_code: Some("116".into()), ..AnswerRecord::default() });
+    let declined = JournalOp::Answered { id: id(1), class: RequestClass::Declined, answer };
+    submit(&mut journal, [intent(1), declined, delivered(1), intent(2)]);
+    drop(journal);
+
+    let (mut journal, open) = desk.open();
+    let lately = journal.take_lately();
+    assert_eq!((lately.len(), open.len()), (1, 1));
+    assert_eq!((lately[0].was, lately[0].outcome), (id(1).bits(), FinalState::Delivered));
+    assert_eq!(lately[0].response_code.as_deref(), Some("116"));
+    assert!(lately[0].image.is_some());
+    // The host approves it after all.
+    let (new, row) = (id(9), lately[0].row);
+    submit(&mut journal, [JournalOp::Adopt { id: new, row }, JournalOp::Reopened { id: new, was: new }]);
+    submit(&mut journal, [JournalOp::Owed { id: new }]);
+    flush(&mut journal);
+    drop(journal);
+
+    let (mut journal, open) = desk.open();
+    assert_eq!(open.iter().map(|row| row.stage).collect::<Vec<_>>(), [Stage::Owed, Stage::Intent]);
+    assert!(journal.take_lately().is_empty());
+    submit(&mut journal, [JournalOp::Adopt { id: id(10), row }, delivered(10)]);
+    drop(journal);
+    desk.later(desk.options.late_window + Duration::from_millis(1));
+    assert!(desk.open().0.take_lately().is_empty(), "its time is over");
+}
+
+#[test]
 fn images_are_erased_after_the_late_window_and_records_after_theirs() {
     let desk = Desk::new();
     let (mut journal, _) = desk.open();

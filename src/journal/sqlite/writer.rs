@@ -31,6 +31,8 @@ const LAST_ATTEMPTS: u32 = 3;
 pub(super) struct Writer {
     store: Store,
     place: Place,
+    /// The file that was opened.
+    file_id: Option<(u64, u64)>,
     shared: Arc<Shared>,
     clock: TimeSource,
     log: Logger,
@@ -61,6 +63,7 @@ impl Writer {
         let now = Instant::now();
         let mut writer = Writer {
             store,
+            file_id: place.file_id(),
             place,
             shared,
             clock,
@@ -313,6 +316,8 @@ impl Writer {
     }
 
     fn try_repair(&mut self) -> Result<(), Trouble> {
+        // It is not closed then: as long as the process lives, what is in it can be saved (/proc/PID/fd).
+        self.is_in_its_place()?;
         if self.must_reopen {
             self.store.reopen()?;
             self.read_back()?;
@@ -346,6 +351,14 @@ impl Writer {
         self.store.probe(self.reserve_held)
     }
 
+    /// Somebody may have deleted the file, or put another one in its place.
+    fn is_in_its_place(&self) -> Result<(), Trouble> {
+        match self.place.file_id() == self.file_id {
+            true => Ok(()),
+            false => Err(Trouble::Error("its file was deleted or replaced".to_owned())),
+        }
+    }
+
     fn read_back(&mut self) -> Result<(), Trouble> {
         while let Some(id) = self.doubtful.last().copied() {
             let is_there = self.store.read_back(id.bits()).map_err(|error| Trouble::of(&error))?;
@@ -364,7 +377,10 @@ impl Writer {
         loop {
             self.begin_work();
             let now = (self.clock)();
-            let swept = if is_full { self.store.sweep_when_full(now) } else { self.store.sweep(now) };
+            let swept = self.is_in_its_place().and_then(|()| match is_full {
+                true => self.store.sweep_when_full(now),
+                false => self.store.sweep(now),
+            });
             match swept {
                 // What was handed in meanwhile is not kept waiting by an old journal's thousands.
                 Ok(more)

@@ -71,6 +71,12 @@ impl Clients {
         self.pending.is_empty() && self.unacknowledged.is_empty()
     }
 
+    /// When the process goes nobody is left without a word.
+    pub fn all_were_told(&self) {
+        let waits = self.untold.iter().find(|client| self.all[client].given.is_none());
+        assert_eq!(waits, None, "an answer for everybody: a client waits after the drain");
+    }
+
     pub fn count(&self) -> u64 {
         self.next
     }

@@ -133,12 +133,20 @@ impl World {
             }
             return;
         }
+        // What is down comes back soon, or nothing would happen.
+        if self.chance.permille(300) {
+            self.congested = false;
+        }
+        if !self.link_up && self.chance.permille(300) {
+            self.flap();
+            self.settle();
+        }
         match self.chance.below(1000) {
             0..280 => self.submit(),
             280..410 => self.confirm(),
-            410..460 => self.client_leaves(),
-            460..510 => self.flap(),
-            510..620 => self.journal_works(),
+            410..450 => self.client_leaves(),
+            450..480 => self.flap(),
+            480..620 => self.journal_works(),
             620..660 => self.late_acknowledgement(),
             660..665 => self.drain(),
             665..680 => self.crash(),
@@ -221,6 +229,8 @@ impl World {
         self.mux.handle_timeout(self.now);
         self.collect();
         self.everybody_was_told();
+        let in_time = self.draining.is_none_or(|deadline| self.now.uptime < deadline);
+        assert!(in_time || self.drained.is_some(), "drained: it is not by its deadline");
     }
 
     /// Carries out all that the mux wants, until it wants nothing more.
@@ -314,6 +324,10 @@ impl World {
     fn check_drained(&self) {
         let in_time = self.draining.is_some_and(|deadline| self.now.uptime < deadline);
         assert!(!in_time || self.watch.all_tried(), "drained: before what is owed had its try");
+        let rests = ["owed", "sent", "parked", "listed", "delivered"];
+        let waits = self.mux.transactions().into_iter().find(|view| !rests.contains(&view.state));
+        assert!(waits.is_none(), "drained: and there is {waits:?}");
+        self.clients.all_were_told();
     }
 
     fn is_quiet(&self) -> bool {
