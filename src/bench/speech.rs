@@ -116,7 +116,7 @@ fn next_response(dialect: &Dialect, buf: &mut BytesMut) -> Result<Option<Heard>,
 mod tests {
     use super::*;
 
-    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Length: 62\r\n\r\n\
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Length: 61\r\n\r\n\
                         {\"result\":{\"0\":\"0810\",\"11\":\"000001\",\"39\":0,\"41\":\"00000001\"}} ";
 
     fn heard(bytes: &[u8]) -> (Result<Option<Heard>, Broken>, usize) {
