@@ -128,7 +128,7 @@ fn latency_plot(area: &Area<'_>, slices: &[Slice]) -> Drawn {
         .x_label_area_size(40)
         .y_label_area_size(80)
         .build_cartesian_2d(seconds(slices), (low * 0.8..high * 1.2).log_scale())?;
-    chart.configure_mesh().max_light_lines(1).y_labels(6).x_desc("s").y_desc("ms").draw()?;
+    chart.configure_mesh().max_light_lines(1).y_labels(20).x_desc("s").y_desc("ms").draw()?;
     let mut line = |name, color: RGBColor, of: fn(&Slice) -> u64| -> Drawn {
         let drawn = slices.iter().filter(|slice| slice.max_us > 0);
         let points = drawn.map(|slice| (slice.at_s, ms(of(slice).max(1))));

@@ -29,11 +29,11 @@ use crate::testclients::echo;
 /// Below the flags.
 pub const EXAMPLES: &str = "\
 Examples:
-  socketqueue bench                                          a gateway and a bank of our own, in this process
-  socketqueue bench localhost:2014 -n 100                    closed loop: each connection asks when it was answered
-  socketqueue bench localhost:2014 -n 500 --rate 10000       open loop: 10,000 requests a second, whatever happens
-  socketqueue bench localhost:5000 --framing ascii4          a bank, over its own framing
-  socketqueue bench localhost:8080 --http                    a gateway, by JSON over HTTP
+  socketqueue bench                                      a gateway and a bank of our own
+  socketqueue bench localhost:2014 -n 100                closed loop
+  socketqueue bench localhost:2014 -n 500 --rate 10000   open loop: 10,000 requests a second
+  socketqueue bench localhost:5000 --framing ascii4      a bank, over its own framing
+  socketqueue bench localhost:8080 --http                a gateway, by JSON over HTTP
   socketqueue bench localhost:2014 -n 10 --pipeline 32 --terminals 32
   socketqueue bench 10.0.0.7:2014 --echo --yes --html report.html --json
 
