@@ -1482,7 +1482,6 @@ fn at_the_end_of_the_drain_time_a_clients_reversal_that_joins_ours_is_over_with_
     drain(&mut s, 10);
     s.at(10.0);
     assert_eq!(s.drained, Some(1));
-    let states: Vec<_> = s.mux.transactions().iter().map(|view| view.state).collect();
-    assert_eq!(states, ["owed"]);
+    assert_eq!(s.mux.transactions().len(), 1, "A's reversal");
     assert_eq!(s.told(), ["B: Draining", "A: TimedOut"]);
 }

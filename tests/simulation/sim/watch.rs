@@ -264,6 +264,12 @@ impl World {
                 self.watch.owed.remove(&id);
                 self.watch.parked += 1;
             }
+            // Whatever the host said: a person wants it sent.
+            Fact::Retried { id, .. } => {
+                if let Some(seen) = self.watch.seen.get(&id) {
+                    self.watch.declines.remove(&seen.sent.amount);
+                }
+            }
             Fact::NotReversed { id, .. } | Fact::Resolved { id, .. } => {
                 if let Some(seen) = self.watch.seen.get(&id) {
                     self.watch.seen_to.insert(seen.sent.amount);
