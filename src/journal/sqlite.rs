@@ -151,6 +151,7 @@ impl Sqlite {
             meters: Arc::default(),
         });
         shared.meters.unreadable(opened.unreadable);
+        shared.meters.state(opened.rows.len(), true);
         let path = opened.place.path().to_owned();
         let writer =
             writer::Writer::new(opened.store, opened.place, shared.clone(), clock.clone(), log.clone());
