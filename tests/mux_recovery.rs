@@ -750,3 +750,16 @@ fn an_answer_after_the_late_window_is_unmatched_though_a_restart_lies_between() 
         assert_eq!(w.scene.tally().unmatched, unmatched, "{after} s after the kill");
     }
 }
+
+#[test]
+fn a_clients_repeat_of_what_a_restart_closed_as_declined_is_not_given_an_empty_answer() {
+    let mut w = world();
+    w.scene.sale('A', 1, 7);
+    w.commit().answer("0200", 1, 7, "116").told();
+    w.commit();
+    w.kill(5).link_up();
+    w.scene.again('B', "0201", 1, 7);
+    w.commit();
+    assert_eq!(w.scene.told(), NOTHING);
+    assert_eq!(w.scene.host_got(), ["0201 1/7"], "the answer is gone with the process: the host is asked");
+}

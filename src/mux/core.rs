@@ -422,14 +422,15 @@ impl Mux {
         let Some(transaction) = self.transactions.remove(id) else { return };
         let (key, mti, secured) = (transaction.key, transaction.request.mti(), transaction.noted.secured);
         let kind = tomb.map(|tomb| match tomb {
+            // (One that was taken over from the journal has no answer to give again.)
             TombKindOf::Settled => TombKind::Settled(match transaction.phase {
-                Phase::Delivered(bytes, class) => Some((bytes, class)),
+                Phase::Delivered(bytes, class) if !bytes.is_empty() => Some((bytes, class)),
                 _ => None,
             }),
             TombKindOf::Unanswered => TombKind::Unanswered,
             TombKindOf::Unsettled => {
                 let answer = match transaction.phase {
-                    Phase::Delivered(bytes, class) => Some((bytes, class)),
+                    Phase::Delivered(bytes, class) if !bytes.is_empty() => Some((bytes, class)),
                     Phase::Answered(class) => transaction.answer.map(|bytes| (bytes, class)),
                     _ => None,
                 };
