@@ -1406,6 +1406,29 @@ fn a_delivery_to_who_asked_again_that_is_never_confirmed_is_not_watched_for_ever
 }
 
 #[test]
+fn a_drain_waits_for_who_asked_again_when_the_first_one_lost_the_answer() {
+    let drained = || {
+        let mut s = scene();
+        s.sale('A', 1, 7).answer("0200", 1, 7, "000").delivered('A').again('B', "0201", 1, 7);
+        s.delivery_failed('A').host_got();
+        drain(&mut s, 10);
+        assert_eq!(s.drained, None, "nobody knows whether B has it");
+        s
+    };
+    let mut s = drained();
+    s.delivered('B');
+    assert_eq!(s.drained, Some(0));
+    let mut s = drained();
+    s.delivery_failed('B');
+    assert_eq!(s.host_got(), ["0400 1/7"]);
+    // Not heard of by the end: in doubt.
+    let mut s = drained();
+    s.at(10.0);
+    assert_eq!(s.drained, Some(1));
+    assert_eq!(s.tally().ended[FinalState::Delivered as usize], 0);
+}
+
+#[test]
 fn at_the_end_of_the_drain_time_nobody_is_given_what_no_process_will_hear_of() {
     let mut s = scene();
     s.keyed_sale('A', 1, 7, 1, 1).answer("0200", 1, 7, "000").keyed_sale('B', 1, 7, 1, 1);

@@ -72,6 +72,8 @@ pub struct Mux {
     pub(super) waits_for_person: u64,
     /// Owed ones that had no try in this process: a drain waits for it.
     pub(super) untried: u64,
+    /// How many were delivered to somebody who lost it while another has not been heard.
+    pub(super) unsure: u64,
 }
 
 impl Mux {
@@ -107,6 +109,7 @@ impl Mux {
             held: 0,
             waits_for_person: 0,
             untried: 0,
+            unsure: 0,
             settings,
         }
     }
@@ -416,6 +419,9 @@ impl Mux {
         let Some(transaction) = self.transactions.get(id) else { return };
         if !matches!(transaction.phase, Phase::Owed(_) | Phase::Delivered(..)) {
             self.held -= 1;
+        }
+        if transaction.is_unsure {
+            self.unsure -= 1;
         }
         let index = transaction.terminal;
         let busy = index.and_then(|index| self.terminals.get(index)).is_some_and(|t| t.busy == Some(id));

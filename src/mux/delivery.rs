@@ -65,6 +65,8 @@ impl Mux {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         if matches!(transaction.phase, Phase::Delivered(..)) {
             // To a client that asked again: watched anew.
+            transaction.unheard = transaction.unheard.saturating_sub(1);
+            self.unsure(id, false);
             return self.watch_delivery(now, id);
         }
         let Phase::Answered(class) = transaction.phase else { return };
@@ -123,6 +125,7 @@ impl Mux {
         let Phase::Delivered(bytes, class) = &transaction.phase else { return };
         let outcome = Outcome::Answered { bytes: bytes.clone(), class: *class };
         transaction.holders += 1;
+        transaction.unheard += 1;
         transaction.given_until = now.uptime + self.settings.queue_timeout;
         self.actions.push_back(Action::Accepted { id, client });
         self.actions.push_back(Action::Reply { id: Some(id), client, outcome });
@@ -157,15 +160,29 @@ impl Mux {
             Phase::Delivered(..) => {
                 transaction.holders = transaction.holders.saturating_sub(1);
                 if transaction.holders > 0 {
+                    if transaction.unheard > 0 {
+                        self.unsure(id, true);
+                    }
                     return;
                 }
                 let reversible = transaction.make_good() == MakeGood::Reverse;
+                self.unsure(id, false);
                 self.undo_end(id);
                 if reversible && self.settings.on_undelivered == OnUndelivered::List {
                     return self.list(now, id);
                 }
                 self.make_good(now, id, Doubt::Undelivered);
             }
+            _ => {}
+        }
+    }
+
+    /// Notes whether it may be that none of those who were given the answer has it. A drain waits for those who know.
+    pub(super) fn unsure(&mut self, id: TxId, is_unsure: bool) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        match (std::mem::replace(&mut transaction.is_unsure, is_unsure), is_unsure) {
+            (false, true) => self.unsure += 1,
+            (true, false) => self.unsure -= 1,
             _ => {}
         }
     }

@@ -48,6 +48,13 @@ impl Mux {
     /// The drain time is over: what is in flight is in doubt, what waits is not sent, what is owed stays owed.
     fn out_of_time(&mut self, now: Now) {
         self.give_up_deliveries(now);
+        // Somebody was given an answer, lost it, and who asked again has not said that it has it.
+        for id in self.open_ids(|phase| matches!(phase, Phase::Delivered(..))) {
+            if let Some(transaction) = self.transactions.get_mut(id).filter(|t| t.is_unsure) {
+                transaction.holders = 1;
+                self.delivery_failed(now, id);
+            }
+        }
         for id in self.open_ids(|phase| matches!(phase, Phase::InFlight)) {
             self.fail(id, Failure::TimedOut);
             self.make_good(now, id, Doubt::Stopped);
@@ -82,7 +89,7 @@ impl Mux {
         }
         // Every reversal gets a try: one that was sent by this process and answered or timed out has had it.
         let tried = self.untried == 0 || self.mutant(Mutant::DrainedTooEarly);
-        if tried && self.in_flight.is_empty() {
+        if tried && self.unsure == 0 && self.in_flight.is_empty() {
             self.come_to_rest();
         }
     }

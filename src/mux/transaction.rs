@@ -54,6 +54,10 @@ pub(super) struct Transaction {
     pub(super) next_client: Option<ClientTag>,
     /// Clients that were given its answer and have not lost it, once it was delivered to the first.
     pub(super) holders: u32,
+    /// How many of them have not said yet whether they have it.
+    pub(super) unheard: u32,
+    /// One of them lost it while another had not been heard: perhaps nobody has it.
+    pub(super) is_unsure: bool,
     /// Until when the last of them may take to say whether it was.
     pub(super) given_until: Duration,
     pub(super) phase: Phase,
@@ -201,6 +205,8 @@ impl Transaction {
             failure: None,
             next_client: None,
             holders: 1,
+            unheard: 0,
+            is_unsure: false,
             given_until: Duration::ZERO,
             phase,
             noted: Noted::default(),
