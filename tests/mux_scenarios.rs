@@ -1421,6 +1421,15 @@ fn a_drain_waits_for_who_asked_again_when_the_first_one_lost_the_answer() {
     let mut s = drained();
     s.delivery_failed('B');
     assert_eq!(s.host_got(), ["0400 1/7"]);
+    // The second one lost it, and the first one has it.
+    let mut s = scene();
+    s.sale('A', 1, 7)
+        .answer("0200", 1, 7, "000")
+        .delivered('A')
+        .again('B', "0201", 1, 7)
+        .delivery_failed('B');
+    drain(&mut s, 10);
+    assert_eq!(s.drained, Some(0));
     // Not heard of by the end: in doubt.
     let mut s = drained();
     s.at(10.0);

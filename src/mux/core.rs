@@ -72,7 +72,7 @@ pub struct Mux {
     pub(super) waits_for_person: u64,
     /// Owed ones that had no try in this process: a drain waits for it.
     pub(super) untried: u64,
-    /// How many were delivered to somebody who lost it while another has not been heard.
+    /// How many were delivered, lost, and given to somebody else who has not been heard.
     pub(super) unsure: u64,
 }
 
@@ -121,7 +121,8 @@ impl Mux {
             Event::Recall { client, record } => self.recall(now, client, &record),
             Event::ClientGone { id } => self.client_gone(now, id),
             Event::Delivered { id } => self.delivered(now, id),
-            Event::DeliveryFailed { id } => self.delivery_failed(now, id),
+            Event::DeliveryFailed { id } => self.delivery_failed(now, id, false),
+            Event::DeliveryLost { id } => self.delivery_failed(now, id, true),
             Event::Acknowledged { id } => self.acknowledged(now, id),
             Event::LinkUp => self.link_is_up(now),
             Event::LinkDown => self.link_is_down(now),

@@ -134,8 +134,12 @@ impl Mux {
 
     /// The time in which it could turn out undelivered is over.
     pub(super) fn delivery_stands(&mut self, now: Now, id: TxId) {
-        match self.transactions.get(id) {
+        match self.transactions.get_mut(id) {
             Some(transaction) if transaction.given_until > now.uptime => self.watch_delivery(now, id),
+            Some(transaction) if transaction.is_unsure => {
+                transaction.holders = 1;
+                self.delivery_failed(now, id, false);
+            }
             _ => self.acknowledged(now, id),
         }
     }
@@ -151,7 +155,8 @@ impl Mux {
         self.bury(now, id, FinalState::Delivered, Some(tomb));
     }
 
-    pub(super) fn delivery_failed(&mut self, now: Now, id: TxId) {
+    /// Somebody does not have the answer: could not be written to, or (`lost`) was, and has it not after all.
+    pub(super) fn delivery_failed(&mut self, now: Now, id: TxId, lost: bool) {
         let ignored = self.mutant(Mutant::FailedAcknowledgementIgnored);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         match &transaction.phase {
@@ -159,11 +164,12 @@ impl Mux {
             Phase::Delivered(..) if ignored => {}
             Phase::Delivered(..) => {
                 transaction.holders = transaction.holders.saturating_sub(1);
+                if !lost {
+                    transaction.unheard = transaction.unheard.saturating_sub(1);
+                }
                 if transaction.holders > 0 {
-                    if transaction.unheard > 0 {
-                        self.unsure(id, true);
-                    }
-                    return;
+                    let nobody_heard = transaction.holders <= transaction.unheard;
+                    return self.unsure(id, nobody_heard);
                 }
                 let reversible = transaction.make_good() == MakeGood::Reverse;
                 self.unsure(id, false);

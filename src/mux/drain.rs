@@ -52,7 +52,7 @@ impl Mux {
         for id in self.open_ids(|phase| matches!(phase, Phase::Delivered(..))) {
             if let Some(transaction) = self.transactions.get_mut(id).filter(|t| t.is_unsure) {
                 transaction.holders = 1;
-                self.delivery_failed(now, id);
+                self.delivery_failed(now, id, false);
             }
         }
         for id in self.open_ids(|phase| matches!(phase, Phase::InFlight)) {

@@ -47,8 +47,13 @@ pub enum Event {
         /// The transaction.
         id: TxId,
     },
-    /// The reply could not be written, or (after `Delivered`, within `deliveryTimeout`) its last bytes were not acknowledged.
+    /// The reply could not be written.
     DeliveryFailed {
+        /// The transaction.
+        id: TxId,
+    },
+    /// After `Delivered`, within `deliveryTimeout`: the connection failed and the reply's last bytes were not acknowledged.
+    DeliveryLost {
         /// The transaction.
         id: TxId,
     },

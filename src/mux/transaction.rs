@@ -56,7 +56,7 @@ pub(super) struct Transaction {
     pub(super) holders: u32,
     /// How many of them have not said yet whether they have it.
     pub(super) unheard: u32,
-    /// One of them lost it while another had not been heard: perhaps nobody has it.
+    /// All who said that they have it have lost it, and another has not been heard: perhaps nobody has it.
     pub(super) is_unsure: bool,
     /// Until when the last of them may take to say whether it was.
     pub(super) given_until: Duration,

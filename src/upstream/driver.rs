@@ -275,7 +275,7 @@ impl<S: Stream> Driver<S> {
             }
             Command::Undelivered(ids) => {
                 for id in ids {
-                    self.mux.handle(now, Event::DeliveryFailed { id });
+                    self.mux.handle(now, Event::DeliveryLost { id });
                 }
             }
             Command::Open(seat) => {

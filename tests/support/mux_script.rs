@@ -221,6 +221,7 @@ impl World {
                 let events = [
                     Event::Delivered { id },
                     Event::DeliveryFailed { id },
+                    Event::DeliveryLost { id },
                     Event::Acknowledged { id },
                     Event::ClientGone { id },
                 ];

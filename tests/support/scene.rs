@@ -1,6 +1,6 @@
 //! A scene for the mux: a clock that is moved by hand, clients with one-letter names, a host that answers on request.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Scene {
     dialect: Arc<Dialect>,
     keys: KeyFields,
     ids: BTreeMap<char, TxId>,
+    /// Who has said that the answer was delivered.
+    has_it: BTreeSet<char>,
     replies: Vec<String>,
     facts: Vec<Fact>,
     /// What became of an operator's orders since the last look.
@@ -65,6 +67,7 @@ pub fn scene_without_link(change: impl FnOnce(&mut Settings)) -> Scene {
         drained: None,
         dialect,
         ids: BTreeMap::new(),
+        has_it: BTreeSet::new(),
         replies: Vec::new(),
         facts: Vec::new(),
         operated: Vec::new(),
@@ -175,11 +178,15 @@ impl Scene {
     }
 
     pub fn delivered(&mut self, client: char) -> &mut Scene {
+        self.has_it.insert(client);
         self.handle(Event::Delivered { id: self.ids[&client] })
     }
 
+    /// Its answer could not be written; or, if it was, is lost.
     pub fn delivery_failed(&mut self, client: char) -> &mut Scene {
-        self.handle(Event::DeliveryFailed { id: self.ids[&client] })
+        let id = self.ids[&client];
+        let is_lost = self.has_it.remove(&client);
+        self.handle(if is_lost { Event::DeliveryLost { id } } else { Event::DeliveryFailed { id } })
     }
 
     pub fn acknowledged(&mut self, client: char) -> &mut Scene {

@@ -335,7 +335,7 @@ impl World {
         } else if is_watched {
             self.tell(client, Told::ThenLost);
         }
-        self.mux.handle(self.now, Event::DeliveryFailed { id });
+        self.mux.handle(self.now, Event::DeliveryLost { id });
     }
 
     pub fn client_leaves(&mut self) {
