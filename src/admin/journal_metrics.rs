@@ -65,6 +65,11 @@ pub(super) fn write(page: &mut Page, observed: &Observed) {
             "Rows that are open: under way, owed, parked or listed.",
             (|seen| seen.figures.open) as fn(&JournalSeen) -> u64,
         ),
+        (
+            "socketqueue_journal_unreadable_rows",
+            "Open rows that the start could not read: listed, for a person.",
+            |seen| seen.figures.unreadable,
+        ),
         ("socketqueue_journal_waiting_operations", "Operations that are not durable yet.", |seen| {
             seen.figures.waiting
         }),
