@@ -134,11 +134,10 @@ impl Mux {
 
     /// The time in which it could turn out undelivered is over.
     pub(super) fn delivery_stands(&mut self, now: Now, id: TxId) {
-        match self.transactions.get_mut(id) {
-            Some(transaction) if transaction.given_until > now.uptime => self.watch_delivery(now, id),
-            Some(transaction) if transaction.is_unsure => {
-                transaction.holders = 1;
-                self.delivery_failed(now, id, false);
+        match self.transactions.get(id) {
+            // (Where nobody else has it, whoever was given it last is heard out: each session says so at its end at last.)
+            Some(transaction) if transaction.given_until > now.uptime || transaction.is_unsure => {
+                self.watch_delivery(now, id);
             }
             _ => self.acknowledged(now, id),
         }
