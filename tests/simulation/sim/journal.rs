@@ -290,6 +290,10 @@ impl World {
         };
         self.watch.process_is_gone(known_there);
         self.mux = Mux::new(self.settings.clone());
+        // No id names two: what the journal names last is told first, as the gateway does.
+        if let Some(last) = self.disk.synced.rows.iter().map(|row| row.first_id).max() {
+            self.mux.number_after(last);
+        }
         self.disk.synced.row_of.clear();
         self.disk.promised = self.disk.synced.clone();
         self.remember_ended();
