@@ -1,13 +1,13 @@
 //! `journal retry` and `resolve`: over the socket of a running gateway, and into the file without one.
 
 use crate::process::{Host, Line};
-use crate::world::{SOON_PARKED, World, answer, label, sale};
+use crate::world::{LEAVERS, World, answer, label, leave, sale};
 
 const WHY: &str = "--reason=ticket 12, card 4850781234567891";
 
 #[test]
 fn a_running_gateway_sends_a_parked_reversal_again_and_says_who_wanted_it() {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let (gateway, mut link) = world.with_a_parked_reversal();
     let said = world.done(&["journal", "retry", "1", WHY]);
     assert_eq!(said, "row 1: the gateway sends it again\n");
@@ -16,7 +16,7 @@ fn a_running_gateway_sends_a_parked_reversal_again_and_says_who_wanted_it() {
     link.send_frame(&answer(&again, "000"));
     world.await_number("SELECT stage FROM records WHERE id = 1", 7);
     let row = world.run(&["journal", "show", "1", "--json"]).json();
-    assert_eq!((&row["state"], &row["attempts"]), (&"reversed".into(), &3.into()));
+    assert_eq!((&row["state"], &row["attempts"]), (&"reversed".into(), &2.into()));
     let note = &row["notes"][0];
     assert_eq!((&note["what"], &note["operator"]), (&"retried".into(), &"jo".into()));
     assert_eq!(note["reason"], "ticket 12, card 485078******7891");
@@ -30,7 +30,7 @@ fn a_running_gateway_sends_a_parked_reversal_again_and_says_who_wanted_it() {
 
 #[test]
 fn a_running_gateway_resolves_by_the_id_of_its_logs_and_sends_nothing_any_more() {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let (gateway, mut link) = world.with_a_parked_reversal();
     let id = world.rows(&["--state=waiting"])[0]["id"].as_str().unwrap().to_owned();
     assert!(gateway.process.log().contains(&format!("request={id}")));
@@ -43,14 +43,15 @@ fn a_running_gateway_resolves_by_the_id_of_its_logs_and_sends_nothing_any_more()
     gateway.kill();
     let gateway = world.start();
     let mut link_after = world.host.link();
-    Line::connect(gateway.clients).write(&sale(2, 1));
+    let mut client = Line::connect(gateway.clients);
+    client.write(&sale(2, 1));
     assert_eq!(label(&link_after.frame()), "0200 2/1", "nothing of it comes before");
     assert!(link.end().is_empty());
 }
 
 #[test]
 fn without_a_gateway_an_order_is_written_and_the_next_start_carries_it_out() {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let (gateway, _link) = world.with_a_parked_reversal();
     gateway.kill();
     let said = world.done(&["journal", "retry", "1", WHY]);
@@ -61,11 +62,8 @@ fn without_a_gateway_an_order_is_written_and_the_next_start_carries_it_out() {
     assert!(twice.code == 1 && twice.err.contains("neither parked nor listed"), "{twice:?}");
     let gateway = world.start();
     let mut link = world.host.link();
-    // Two tries, as before: they began anew.
-    assert_eq!(label(&link.frame()), "0400 1/7");
-    assert_eq!(label(&link.frame()), "0400 1/7");
-    gateway.process.logs("reversal parked");
-    world.await_number("SELECT attempts FROM records WHERE id = 1", 4);
+    let again = link.frame();
+    world.reject(&mut link, &again, 2);
     gateway.stop();
     let said = world.done(&["journal", "resolve", "1", WHY]);
     assert_eq!(said, "row 1: resolved\n");
@@ -78,16 +76,9 @@ fn without_a_gateway_an_order_is_written_and_the_next_start_carries_it_out() {
 
 #[test]
 fn an_order_outlives_a_crash_of_the_gateway_that_carries_it_out() {
-    let world = World::new(&[
-        "--queueTimeout=1",
-        "--minResponseTime=0.2",
-        "--reversalTimeout=30",
-        "--reversalMaxAge=1",
-    ]);
+    let world = World::new(&[LEAVERS[0], "--reversalMaxAge=1"]);
     let (gateway, mut link) = (world.start(), world.host.link());
-    Line::connect(gateway.clients).write(&sale(1, 7));
-    assert_eq!(label(&link.frame()), "0200 1/7");
-    assert_eq!(label(&link.frame()), "0400 1/7");
+    leave(&gateway, &mut link, 1);
     world.await_number("SELECT attempts FROM records WHERE id = 1", 1);
     gateway.kill();
     // Older than reversalMaxAge by now: it is listed.
@@ -139,7 +130,7 @@ fn what_was_for_another_host_is_sent_to_this_one_by_force_only() {
 
 #[test]
 fn a_parked_reversal_whose_key_was_used_again_goes_by_force_only() {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let (gateway, mut link) = world.with_a_parked_reversal();
     let mut client = Line::connect(gateway.clients);
     client.write(&sale(1, 7));
@@ -157,9 +148,8 @@ fn a_parked_reversal_whose_key_was_used_again_goes_by_force_only() {
             "{said:?}"
         );
     }
-    assert_eq!(label(&link.frame()), "0400 1/7");
-    gateway.process.logs("reversal parked");
-    world.await_number("SELECT attempts FROM records WHERE id = 1", 4);
+    let reversal = link.frame();
+    world.reject(&mut link, &reversal, 2);
     gateway.stop();
     // The same in the file, where a new use of the key is noted as well.
     let conn = rusqlite::Connection::open(world.journal()).unwrap();
@@ -171,10 +161,12 @@ fn a_parked_reversal_whose_key_was_used_again_goes_by_force_only() {
 
 #[test]
 fn what_the_process_itself_listed_is_resolved_while_it_runs() {
-    let world = World::new(&["--queueTimeout=1", "--minResponseTime=0.2", "--noAutoReversal"]);
+    let world = World::new(&[LEAVERS[0], "--noAutoReversal"]);
     let (gateway, mut link) = (world.start(), world.host.link());
-    Line::connect(gateway.clients).write(&sale(1, 7));
+    let mut client = Line::connect(gateway.clients);
+    client.write(&sale(1, 7));
     assert_eq!(label(&link.frame()), "0200 1/7");
+    client.reset();
     world.await_number("SELECT stage FROM records WHERE id = 1", 6);
     let refused = world.run(&["journal", "retry", "1", WHY]);
     assert!(refused.code == 1 && refused.err.contains("after the gateway's next start"), "{refused:?}");
@@ -185,13 +177,11 @@ fn what_the_process_itself_listed_is_resolved_while_it_runs() {
 
 #[test]
 fn a_gateway_without_a_socket_is_named_with_the_way_out() {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let gateway = world.start_with(&[]);
     let mut link = world.host.link();
-    Line::connect(gateway.clients).write(&sale(1, 7));
-    assert_eq!(label(&link.frame()), "0200 1/7");
-    gateway.process.logs("reversal parked");
-    world.await_number("SELECT stage FROM records WHERE id = 1", 5);
+    let reversal = leave(&gateway, &mut link, 1);
+    world.reject(&mut link, &reversal, 1);
     for (words, says) in [
         (&["journal", "retry", "1", WHY][..], "no adminSocket"),
         (&["journal", "resolve", "1", WHY], "no adminSocket"),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::process::Line;
-use crate::world::{PAN, SOON_PARKED, TRACK_REST, World, answer, label, sale};
+use crate::world::{LEAVERS, PAN, TRACK_REST, World, answer, label, sale};
 
 /// A parked reversal (row 1), a delivered sale (row 2) and a declined one (row 3).
 fn with_three_rows() -> (World, crate::world::Gateway) {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let (gateway, mut link) = world.with_a_parked_reversal();
     for (tid, code) in [(2, "000"), (3, "116")] {
         let mut client = Line::connect(gateway.clients);

@@ -6,11 +6,11 @@ use serde_json::Value;
 use socketqueue::net::clock::Clock;
 
 use crate::process::Line;
-use crate::world::{PAN, SOON_PARKED, World, answer, label, sale};
+use crate::world::{LEAVERS, PAN, World, answer, leave, sale};
 
 /// Rows: 1 parked (TID 1), 2 delivered (TID 2), 3 declined (TID 3), 4 reversed (TID 4); all of STAN 7 and 10.00.
 fn world() -> World {
-    let world = World::new(&SOON_PARKED);
+    let world = World::new(&LEAVERS);
     let (gateway, mut link) = world.with_a_parked_reversal();
     for (tid, code) in [(2, "000"), (3, "116")] {
         let mut client = Line::connect(gateway.clients);
@@ -20,10 +20,7 @@ fn world() -> World {
         link.send_frame(&reply);
         assert_eq!(client.read(reply.len()), reply);
     }
-    Line::connect(gateway.clients).write(&sale(4, 7));
-    assert_eq!(label(&link.frame()), "0200 4/7");
-    let reversal = link.frame();
-    assert_eq!(label(&reversal), "0400 4/7");
+    let reversal = leave(&gateway, &mut link, 4);
     link.send_frame(&answer(&reversal, "000"));
     world.await_number("SELECT COUNT(*) FROM records WHERE stage = 7", 3);
     gateway.kill();

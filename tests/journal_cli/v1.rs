@@ -112,14 +112,17 @@ fn an_approval_whose_delivery_the_journal_does_not_know_is_reversed_and_the_retr
 
 #[test]
 fn what_a_person_resolved_keeps_its_key() {
-    let world = World::new(&crate::world::SOON_PARKED);
+    let world = World::new(&[]);
     let (gateway, mut link) = (world.start(), world.host.link());
     let request = sale_fields(1, 7);
-    let (status, first) = gateway.post("order-1", &request);
-    assert_eq!((status, &first["cause"]), (504, &json!("sent_no_reply")));
+    let asked = gateway.begin("order-1", &request);
     assert_eq!(label(&link.frame()), "0200 1/7");
-    gateway.process.logs("reversal parked");
-    world.await_number("SELECT stage FROM records WHERE id = 1", 5);
+    drop(link);
+    let (status, first) = read_answer(asked);
+    assert_eq!((status, &first["cause"]), (504, &json!("sent_no_reply")));
+    link = world.host.link();
+    let reversal = link.frame();
+    world.reject(&mut link, &reversal, 1);
     world.done(&["journal", "resolve", "1", "--reason=the bank has none"]);
     world.await_number("SELECT stage FROM records WHERE id = 1", 7);
     gateway.kill();

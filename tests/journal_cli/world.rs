@@ -20,9 +20,10 @@ use crate::process::{Host, Line, PATIENCE, Process};
 pub const PAN: &str = "4850781234567891";
 pub const TRACK_REST: &str = "19082012232800000037";
 
-/// A reversal is out of tries after half a second.
-pub const SOON_PARKED: [&str; 4] =
-    ["--queueTimeout=1", "--minResponseTime=0.2", "--reversalSchedule=0.1", "--reversalTimeout=0.2"];
+/// A client that leaves has its sale reversed, without any time passing.
+pub const LEAVERS: [&str; 1] = ["--reversalOnDisconnect=immediate"];
+/// A host's code for a reversal that it will never accept: smartVista's 904, format error.
+pub const REJECTED: &str = "904";
 
 pub struct World {
     pub directory: tempfile::TempDir,
@@ -144,17 +145,31 @@ impl World {
         }
     }
 
-    /// A sale whose reversal is out of tries; the gateway, its link, and the row.
+    /// A sale (row 1) whose reversal the host has rejected; the gateway (of [`LEAVERS`]), and its link.
     pub fn with_a_parked_reversal(&self) -> (Gateway, Line) {
         let (gateway, mut link) = (self.start(), self.host.link());
-        Line::connect(gateway.clients).write(&sale(1, 7));
-        assert_eq!(label(&link.frame()), "0200 1/7");
-        assert_eq!(label(&link.frame()), "0400 1/7");
-        assert_eq!(label(&link.frame()), "0400 1/7");
-        gateway.process.logs("reversal parked");
-        self.await_number("SELECT stage FROM records WHERE id = 1", 5);
+        let reversal = leave(&gateway, &mut link, 1);
+        self.reject(&mut link, &reversal, 1);
         (gateway, link)
     }
+
+    /// The host rejects the reversal of row 1, its n-th sending, and it is parked for that.
+    pub fn reject(&self, link: &mut Line, reversal: &[u8], attempt: i64) {
+        assert_eq!(label(reversal), "0400 1/7");
+        link.send_frame(&answer(reversal, REJECTED));
+        self.await_number("SELECT attempts * 10 + stage FROM records WHERE id = 1", attempt * 10 + 5);
+    }
+}
+
+/// The reversal of a sale whose client has left ([`LEAVERS`]): STAN 7 of this terminal.
+pub fn leave(gateway: &Gateway, link: &mut Line, tid: u32) -> Vec<u8> {
+    let mut client = Line::connect(gateway.clients);
+    client.write(&sale(tid, 7));
+    assert_eq!(label(&link.frame()), format!("0200 {tid}/7"));
+    client.reset();
+    let reversal = link.frame();
+    assert_eq!(label(&reversal), format!("0400 {tid}/7"));
+    reversal
 }
 
 impl Gateway {

@@ -12,7 +12,8 @@ mod world;
 use rustix::process::Signal;
 use socketqueue::iso8583::field;
 
-use world::{World, approve, label, parse, sale};
+use process::Line;
+use world::{Gateway, World, approve, label, parse, sale};
 
 #[test]
 fn killed_in_flight_the_sale_is_reversed_by_the_next_start() {
@@ -39,11 +40,16 @@ fn killed_in_flight_the_sale_is_reversed_by_the_next_start() {
 
 #[test]
 fn killed_before_anything_was_sent_nothing_is_owed() {
-    let mut world = World::new(&[]);
+    let mut world = World::new(&["--vv"]);
     let (mut gateway, link) = world.start();
     drop(link);
     gateway.logs("upstream link lost");
+    // It waits for a link.
+    let mut client = gateway.client();
+    client.write(&sale(1, 7));
+    gateway.logs("request accepted");
     gateway.kill();
+    assert!(client.end().is_empty());
     let (gateway, mut link) = world.start();
     gateway.client().write(&sale(1, 8));
     assert_eq!(label(&link.frame()), "0200 1/8");
@@ -71,16 +77,26 @@ fn a_delivered_sale_is_not_reversed_and_the_one_behind_it_is() {
     assert!(world.is_silent(&mut link));
 }
 
+/// A sale of TID 1 with this STAN that the host has approved, whose client was gone before, and whose reversal the host
+/// has not answered. Nothing of this takes time.
+fn leave_a_reversal_open(gateway: &Gateway, link: &mut Line, stan: u32) {
+    let mut client = gateway.client();
+    client.write(&sale(1, stan));
+    let asked = link.frame();
+    assert_eq!(label(&asked), format!("0200 1/{stan}"));
+    client.reset();
+    // An approval that comes before the reset is written, and found to be lost a moment later: see the windows in
+    // docs/money-safety.md.
+    gateway.logs("client disconnected");
+    link.send_frame(&approve(&asked));
+    assert_eq!(label(&link.frame()), format!("0400 1/{stan}"));
+}
+
 #[test]
 fn killed_after_an_answer_that_nobody_took_the_sale_is_reversed() {
-    let mut world = World::new(&[]);
+    let mut world = World::new(&["--vv"]);
     let (mut gateway, mut link) = world.start();
-    let mut client = gateway.client();
-    client.write(&sale(1, 7));
-    let asked = link.frame();
-    client.reset();
-    link.send_frame(&approve(&asked));
-    assert_eq!(label(&link.frame()), "0400 1/7");
+    leave_a_reversal_open(&gateway, &mut link, 7);
     gateway.kill();
     let (_gateway, mut link) = world.start();
     assert_eq!(label(&link.frame()), "0400 1/7");
@@ -88,12 +104,9 @@ fn killed_after_an_answer_that_nobody_took_the_sale_is_reversed() {
 
 #[test]
 fn killed_while_a_reversal_is_owed_it_goes_on_until_it_is_accepted_and_no_longer() {
-    let mut world = World::new(&["--queueTimeout=1", "--minResponseTime=0.1"]);
+    let mut world = World::new(&["--vv"]);
     let (mut gateway, mut link) = world.start();
-    let mut client = gateway.client();
-    client.write(&sale(1, 7));
-    assert_eq!(label(&link.frame()), "0200 1/7");
-    assert_eq!(label(&link.frame()), "0400 1/7");
+    leave_a_reversal_open(&gateway, &mut link, 7);
     gateway.kill();
 
     let (mut gateway, mut link) = world.start();
@@ -121,11 +134,9 @@ fn killed_while_a_reversal_is_owed_it_goes_on_until_it_is_accepted_and_no_longer
 
 #[test]
 fn a_stop_leaves_what_is_owed_to_the_next_start_and_exits_well() {
-    let mut world = World::new(&["--queueTimeout=1", "--minResponseTime=0.1", "--drainTimeout=1"]);
+    let mut world = World::new(&["--vv", "--drainTimeout=1"]);
     let (mut gateway, mut link) = world.start();
-    gateway.client().write(&sale(1, 7));
-    assert_eq!(label(&link.frame()), "0200 1/7");
-    assert_eq!(label(&link.frame()), "0400 1/7");
+    leave_a_reversal_open(&gateway, &mut link, 7);
     gateway.process.signal(Signal::TERM);
     assert!(gateway.process.exit().success(), "{}", gateway.process.log());
     let (_gateway, mut link) = world.start();
