@@ -134,9 +134,9 @@ SELECT r.tx, r.idempotency_key, r.idempotency_body, r.outcome, r.attempts, r.end
 FROM records r JOIN upstreams u ON u.id = r.upstream
 WHERE r.idempotency_body IS NOT NULL AND r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms DESC LIMIT ?2";
 
-/// What ended since `?1` and still has its message, the oldest end first.
+/// What ended since `?1` and still has its message. In no order: SQLite would sort by way of a file, messages and all.
 pub(super) const LATELY: &str = "
 SELECT i.id, r.tx, r.mti, r.received_ms, r.outcome, r.attempts, r.rrn, r.response_code, r.ended_ms,
     u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed
 FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
-WHERE r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms, i.id";
+WHERE r.stage = 7 AND r.ended_ms >= ?1";

@@ -161,6 +161,24 @@ fn what_ended_lately_is_told_to_the_next_start_and_can_be_opened_again() {
 }
 
 #[test]
+fn what_ended_lately_comes_in_the_order_of_its_end() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, (1..=4).map(intent));
+    verdicts(&mut journal, 4);
+    for ended in [3, 1, 4] {
+        desk.later(Duration::from_millis(1));
+        submit(&mut journal, [delivered(ended)]);
+    }
+    // In the same millisecond: in the order in which they came.
+    submit(&mut journal, [delivered(2)]);
+    drop(journal);
+    let lately = desk.open().0.take_lately();
+    let found: Vec<(u64, i64)> = lately.iter().map(|row| (row.was, row.ended_wall_ms - START_MS)).collect();
+    assert_eq!(found, [(3, 1), (1, 2), (2, 3), (4, 3)].map(|(n, ms)| (id(n).bits(), ms)));
+}
+
+#[test]
 fn images_are_erased_after_the_late_window_and_records_after_theirs() {
     let desk = Desk::new();
     let (mut journal, _) = desk.open();

@@ -40,5 +40,6 @@ pub(super) fn lately(
             image: keys.unseal(&key_id, &nonce, &sealed, &identity).ok().map(Bytes::from),
         });
     }
+    rows.sort_by_key(|row: &LatelyRow| (row.ended_wall_ms, row.row));
     Ok(rows)
 }
