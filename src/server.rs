@@ -130,7 +130,7 @@ async fn serve(config: Config, logging: &Logging, clock: TimeSource) -> Result<E
         Some(upstream) => Some(Gateway::bind(upstream, &config, &clock, log, &mut listening).await?),
         None => None,
     };
-    let observers = Observers::bind(&config, &mut listening)?;
+    let observers = Observers::bind(&config, log, &mut listening)?;
     output::say(&listening.iter().map(|line| format!("listening {line}\n")).collect::<String>());
     info!(log, "started"; "pid" => std::process::id());
     let mut beside = beside.start();

@@ -38,7 +38,16 @@ pub struct Settings {
     /// `adminHost` and `adminPort`.
     pub admin: Option<Address>,
     /// `adminSocket`.
-    pub socket: Option<PathBuf>,
+    pub socket: Option<OperatorSocket>,
+}
+
+/// Where the operator's socket is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorSocket {
+    /// Its file.
+    pub path: PathBuf,
+    /// Nobody has named it: it lies beside the journal, and where it cannot be made the gateway works without it.
+    pub is_default: bool,
 }
 
 /// Where to listen.

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+/// Bytes of the longest path of a Unix socket: `sun_path` of unix(7) without the end mark.
+pub const PATH_LEN_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
 /// Connections that the kernel holds while we are busy.
 const BACKLOG: i32 = 16;
 

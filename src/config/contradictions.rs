@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use super::given::Values;
 use super::problem::Problem;
+use crate::admin::socket::PATH_LEN_MAX;
 
 /// What is to be said when nothing is to be done: as short as the original's.
 pub const NOTHING_TO_DO: &str = "nothing to do: give upstreamHost and upstreamPort (or upstreamListenPort) with listenPort, or echoServerPort, or testClients";
 
 /// The `journalFile` that is none.
 pub const NO_JOURNAL: &str = "none";
+/// The `adminSocket` that is none.
+pub const NO_SOCKET: &str = "none";
 
 /// Looks at all that was given together and adds what contradicts, or lacks its other half.
 pub fn find(values: &Values, problems: &mut Vec<Problem>) {
@@ -145,9 +148,18 @@ fn share_address(one: Option<&str>, other: Option<&str>) -> bool {
 /// Files whose directory is missing: told by `check` too, not only when they are opened.
 fn files(values: &Values, problems: &mut Vec<Problem>) {
     for name in ["logFile", "pidFile", "statDumpFile", "adminSocket", "journalFile", "journalKeyFile"] {
-        let Some(path) = values.text(name).filter(|path| name != "journalFile" || path != NO_JOURNAL) else {
-            continue;
+        let none = match name {
+            "journalFile" => Some(NO_JOURNAL),
+            "adminSocket" => Some(NO_SOCKET),
+            _ => None,
         };
+        let Some(path) = values.text(name).filter(|path| Some(path.as_str()) != none) else { continue };
+        if name == "adminSocket" && path.len() > PATH_LEN_MAX {
+            problems.push(
+                values.problem(name, format!("is too long: a Unix socket has at most {PATH_LEN_MAX} bytes")),
+            );
+            continue;
+        }
         let path = Path::new(&path);
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {

@@ -2,23 +2,25 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::contradictions::{NO_JOURNAL, least_response_time};
+use super::contradictions::{NO_JOURNAL, NO_SOCKET, least_response_time};
 use super::given::Values;
 use super::param::Status;
 use super::problem::Problem;
 use super::value::Value;
 use super::{Allowed, Config};
 use crate::access::{AllowList, ApiKeys};
+use crate::admin::socket::PATH_LEN_MAX;
 use crate::dialect::Dialect;
 use crate::framing::{Framing, FramingSpecError};
 use crate::iso8583::FieldNumber;
 use crate::iso8583::mask::MaskStyle;
 use crate::journal::OnRestart;
 use crate::journal::options::Secret;
+use crate::journal::place::beside;
 use crate::journal::seal::KEY_VARIABLE;
 use crate::listener::tcp::OnReject;
 use crate::net::clock::Clock;
@@ -32,6 +34,9 @@ pub const CLIENTS: &str = "clients";
 
 /// The name of the one HTTP listener of the flat form.
 pub const HTTP: &str = "http";
+
+/// What stands behind the name of the journal in that of the operator's socket.
+const DEFAULT_SOCKET: &str = ".admin";
 
 /// First pause before dialling again after a failure; doubled until [`BACKOFF_MAX`]. SocketQueue waits 0, 3 or 10 s.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -66,6 +71,13 @@ pub(super) fn notices(values: &Values) -> Vec<String> {
         let idle = ["durability", "journalKeyFile", "keepRecords", "onRestart", "reversalMaxAge"];
         let idle = idle.into_iter().filter(|name| values.differs(name));
         notices.extend(idle.map(|name| format!("{name} has no effect with journalFile=none")));
+    }
+    if let Some(path) = default_socket(values).filter(|path| !fits(path)) {
+        notices.push(format!(
+            "adminSocket has no default here, so that no orders for the journal are taken: {} is too long, a Unix socket \
+             has at most {PATH_LEN_MAX} bytes; give adminSocket a shorter path, or none",
+            path.display()
+        ));
     }
     if !values.is_on("useHeader") && !values.has("upstreamFraming") {
         let idle = ["headerFormat", "lengthIncludeHeader"].into_iter().filter(|name| values.differs(name));
@@ -271,10 +283,6 @@ fn journal_options(values: &Values) -> Option<journal::Options> {
     if !is_journaled(values) {
         return None;
     }
-    let port = values.port("listenPort").or_else(|| values.port("listenHttpPort"));
-    let file = values
-        .text("journalFile")
-        .unwrap_or_else(|| format!("socketqueue-{}.journal", port.unwrap_or_default()));
     Some(journal::Options {
         durability: match values.choice("durability") {
             Some("process") => journal::Durability::Process,
@@ -287,8 +295,33 @@ fn journal_options(values: &Values) -> Option<journal::Options> {
         idempotency_ttl: values.time("idempotencyTtl")?,
         on_restart: on_restart(values),
         reversal_max_age: values.time("reversalMaxAge")?,
-        ..journal::Options::new(file)
+        ..journal::Options::new(journal_file(values))
     })
+}
+
+fn journal_file(values: &Values) -> PathBuf {
+    let port = values.port("listenPort").or_else(|| values.port("listenHttpPort"));
+    let by_port = || format!("socketqueue-{}.journal", port.unwrap_or_default());
+    PathBuf::from(values.text("journalFile").unwrap_or_else(by_port))
+}
+
+/// The operator's socket of a gateway whose configuration names none: beside its journal, whose lock keeps every other
+/// process away from it.
+fn default_socket(values: &Values) -> Option<PathBuf> {
+    let is_wanted = is_journaled(values) && values.text("adminSocket").is_none();
+    is_wanted.then(|| beside(&journal_file(values), DEFAULT_SOCKET))
+}
+
+/// Whether a socket can be reached there from anywhere: by its absolute path.
+fn fits(path: &Path) -> bool {
+    std::path::absolute(path).is_ok_and(|path| path.as_os_str().len() <= PATH_LEN_MAX)
+}
+
+fn operator_socket(values: &Values) -> Option<admin::OperatorSocket> {
+    let named = values.text("adminSocket").filter(|path| path != NO_SOCKET).map(PathBuf::from);
+    let is_default = named.is_none();
+    let path = named.or_else(|| default_socket(values).filter(|path| fits(path)))?;
+    Some(admin::OperatorSocket { path, is_default })
 }
 
 fn listener_settings(values: &Values, framing: &Framing) -> Option<listener::tcp::Settings> {
@@ -329,7 +362,7 @@ fn admin_settings(values: &Values) -> admin::Settings {
         statistics: address(statistics_host, "statServerPort"),
         dump_file: values.text("statDumpFile").map(PathBuf::from),
         admin: address(values.text("adminHost"), "adminPort"),
-        socket: values.text("adminSocket").map(PathBuf::from),
+        socket: operator_socket(values),
     }
 }
 

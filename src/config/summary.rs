@@ -65,7 +65,7 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     let admin = &config.admin;
     lines.extend(admin.statistics.as_ref().map(|address| format!("statistics on {address}")));
     lines.extend(admin.admin.as_ref().map(|address| format!("admin on {address}, read-only")));
-    lines.extend(admin.socket.as_ref().map(|path| format!("admin socket {}", path.display())));
+    lines.extend(admin.socket.as_ref().map(|socket| format!("admin socket {}", socket.path.display())));
     if config.log.mask.reveal {
         lines.push("note: dangerous: card data is logged unmasked".to_owned());
     }

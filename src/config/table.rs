@@ -152,7 +152,7 @@ pub static PARAMS: &[Param] = &[
     row(Process, OLD, "statDumpFile", Kind::Path, Nothing, "file in which the statistics outlive a restart"),
     row(Process, FIRST, "adminPort", Kind::ListenPort, Nothing, "port of the admin server, read-only: /metrics, /healthz, /readyz, /stats, /v1/state"),
     row(Process, FIRST, "adminHost", Kind::Text("HOST"), Value("127.0.0.1"), "address on which adminPort listens"),
-    row(Process, FIRST, "adminSocket", Kind::Path, Nothing, "Unix socket of the operator (mode 0600): the same, and what changes anything"),
+    row(Process, FIRST, "adminSocket", Kind::Path, Derived("journalFile with .admin"), "Unix socket of the operator (mode 0600): the same, and what changes anything; none switches it off"),
     idle(row(Process, OLD, "c", Kind::Path, Nothing, "configuration file (also -c FILE): a JSON object with the keys of this list"), Status::CommandLine),
     idle(row(Process, OLD, "help", Kind::Switch, Value("false"), "this list"), Status::CommandLine),
     idle(row(Process, OLD, "helpJson", Kind::Switch, Value("false"), "a template of the configuration file, with all defaults"), Status::CommandLine),

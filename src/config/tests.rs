@@ -107,7 +107,7 @@ fn each_parameter_reaches_its_setting() {
         statistics: at("::1"),
         dump_file: Some("s.json".into()),
         admin: at("127.0.0.1"),
-        socket: Some("a.sock".into()),
+        socket: Some(crate::admin::OperatorSocket { path: "a.sock".into(), is_default: false }),
     };
     assert_eq!(config.admin, admin);
     let http = &config.http[0];
@@ -299,6 +299,39 @@ fn the_journal_is_on_for_every_gateway_and_is_what_its_parameters_say() {
     assert_eq!((options.keep_records, options.idempotency_ttl), (seconds(48 * 3600), seconds(7200)));
     assert_eq!((options.late_window, options.reversal_max_age), (seconds(180), seconds(4 * 3600)));
     assert_eq!((mux.journaled, mux.reversal_max_age), (true, seconds(4 * 3600)));
+}
+
+#[test]
+fn the_operators_socket_lies_beside_the_journal_unless_it_is_named() {
+    let socket = |line: &str| {
+        loaded(line).admin.socket.map(|socket| (socket.path.display().to_string(), socket.is_default))
+    };
+    for (more, expected) in [
+        ("", Some(("socketqueue-2014.journal.admin", true))),
+        ("--journalFile=x.db", Some(("x.db.admin", true))),
+        ("--adminSocket=a.sock", Some(("a.sock", false))),
+        ("--adminSocket=a.sock --journalFile=none", Some(("a.sock", false))),
+        ("--adminSocket=none", None),
+        ("--journalFile=none", None),
+    ] {
+        let expected = expected.map(|(path, is_default)| (path.to_owned(), is_default));
+        assert_eq!(socket(&format!("{GATEWAY} {more}")), expected, "{more}");
+    }
+    assert_eq!(socket("--echoServerPort=0"), None, "a bank alone has no journal");
+}
+
+#[test]
+fn a_socket_whose_path_is_too_long_is_refused_and_as_a_default_left_out_and_told() {
+    let long = |bytes: usize| format!("--adminSocket={}", "s".repeat(bytes));
+    let most = crate::admin::socket::PATH_LEN_MAX;
+    assert!(load(&args(&format!("{GATEWAY} {}", long(most)))).is_ok());
+    let problems = load(&args(&format!("{GATEWAY} {}", long(most + 1)))).unwrap_err();
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert!(problem.to_string().contains("--adminSocket: is too long"), "{problem}");
+    let config = loaded(&format!("{GATEWAY} --journalFile={}", "j".repeat(most)));
+    assert_eq!(config.admin.socket, None);
+    let [notice] = &config.notices[..] else { panic!("{:?}", config.notices) };
+    assert!(notice.contains("adminSocket has no default here"), "{notice}");
 }
 
 #[test]

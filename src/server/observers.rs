@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use slog::{Logger, o};
+use slog::{Logger, o, warn};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::ServerError;
 use crate::access::Gate;
 use crate::admin::socket::AdminSocket;
-use crate::admin::{self, Doors, Sources};
+use crate::admin::{self, Doors, OperatorSocket, Sources};
 use crate::config::Config;
 
 /// How long they may take to end.
@@ -29,7 +29,11 @@ pub(super) struct Running {
 
 impl Observers {
     /// Binds what `config` names and appends what it is called.
-    pub(super) fn bind(config: &Config, listening: &mut Vec<String>) -> Result<Observers, ServerError> {
+    pub(super) fn bind(
+        config: &Config,
+        log: &Logger,
+        listening: &mut Vec<String>,
+    ) -> Result<Observers, ServerError> {
         let Config { admin: settings, allowed, .. } = config;
         let mut doors = Doors::default();
         for (key, name, address, allowed, door) in [
@@ -45,12 +49,22 @@ impl Observers {
             let failed = |source| ServerError::Bind { key, address: address.to_string(), source };
             *door = Some((bound.map_err(failed)?, Gate::new(allowed.clone())));
         }
-        if let Some(path) = &settings.socket {
+        if let Some(OperatorSocket { path, is_default }) = &settings.socket {
             let shown = path.display();
-            let failed =
-                |source| ServerError::Bind { key: "adminSocket", address: shown.to_string(), source };
-            doors.socket = Some(AdminSocket::bind(path).map_err(failed)?);
-            listening.push(format!("admin-socket {shown}"));
+            match AdminSocket::bind(path) {
+                Ok(socket) => {
+                    doors.socket = Some(socket);
+                    listening.push(format!("admin-socket {shown}"));
+                }
+                // A full disk, or one that has no sockets, is no reason not to make good what is owed.
+                Err(error) if *is_default => {
+                    warn!(log, "no adminSocket: orders for the journal are not taken while this process runs; \
+                        give adminSocket another place, or none"; "path" => %shown, "reason" => %error);
+                }
+                Err(source) => {
+                    return Err(ServerError::Bind { key: "adminSocket", address: shown.to_string(), source });
+                }
+            }
         }
         Ok(Observers(doors))
     }

@@ -50,7 +50,7 @@ pub(super) fn open(
     let (dialect, keys) = (config.dialect.clone(), upstream.mux.key_fields.clone());
     surroundings.readable = Box::new(move |row| Restored::read(&dialect, &keys, row.image.clone()).is_some());
     let (mut journal, rows) = Sqlite::open(options, &identity, surroundings)?;
-    let socket = config.admin.socket.as_deref().and_then(|socket| std::path::absolute(socket).ok());
+    let socket = config.admin.socket.as_ref().and_then(|socket| std::path::absolute(&socket.path).ok());
     let holder = Holder { pid: Some(std::process::id()), admin_socket: socket };
     if let Err(error) = holder.sign(journal.path()) {
         warn!(log, "the lock file does not say who has the journal"; "reason" => %error);

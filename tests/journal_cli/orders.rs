@@ -1,7 +1,9 @@
 //! `journal retry` and `resolve`: over the socket of a running gateway, and into the file without one.
 
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
 use crate::process::{Host, Line};
-use crate::world::{LEAVERS, World, answer, label, leave, sale};
+use crate::world::{LEAVERS, REJECTED, World, answer, label, leave, sale};
 
 const WHY: &str = "--reason=ticket 12, card 4850781234567891";
 
@@ -176,9 +178,102 @@ fn what_the_process_itself_listed_is_resolved_while_it_runs() {
 }
 
 #[test]
+fn gateways_in_one_directory_have_a_socket_each_beside_their_journals() {
+    let world = World::new(&[]);
+    let path = |name: &str| world.directory.path().join(name);
+    let start = |tid: u32, more: &str| {
+        let config = format!(
+            r#"{{ "upstreamHost": "127.0.0.1", "upstreamPort": {}, "listenHost": "127.0.0.1", "listenPort": 0,
+                "listenHttpPort": 0, "adminPort": 0, "journalFile": "{tid}.journal", {more}
+                "reversalOnDisconnect": "immediate" }}"#,
+            world.host.port()
+        );
+        std::fs::write(path(&format!("{tid}.json")), config).unwrap();
+        let gateway = world.start_as(&["-c".to_owned(), format!("{tid}.json")]);
+        let mut link = world.host.link();
+        let reversal = leave(&gateway, &mut link, tid);
+        link.send_frame(&answer(&reversal, REJECTED));
+        gateway.process.logs("reversal parked");
+        (gateway, link)
+    };
+    let gateways = [start(1, ""), start(2, ""), start(3, r#""adminSocket": "third","#)];
+    for socket in ["1.journal.admin", "2.journal.admin", "third"] {
+        let file = std::fs::symlink_metadata(path(socket)).unwrap();
+        assert!(file.file_type().is_socket(), "{socket}");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600, "{socket}");
+    }
+    assert!(!path("3.journal.admin").exists());
+    // However the journal is named, the order goes to the gateway that has it.
+    let named =
+        [&["-c", "1.json"][..], &["-c", "1.json", "--journalFile=2.journal"], &["--journalFile=3.journal"]];
+    for ((tid, (gateway, mut link)), by) in (1..).zip(gateways).zip(named) {
+        let said = world.done(&[&["journal", "retry", "1", WHY], by].concat());
+        assert_eq!(said, "row 1: the gateway sends it again\n");
+        assert_eq!(label(&link.frame()), format!("0400 {tid}/7"));
+        gateway.kill();
+    }
+}
+
+#[test]
+fn the_socket_of_a_killed_gateway_makes_way_and_what_is_no_socket_is_named() {
+    let world = World::new(&LEAVERS);
+    let socket = world.directory.path().join("test.journal.admin");
+    let (gateway, _link) = world.with_a_parked_reversal();
+    gateway.kill();
+    assert!(socket.exists(), "a killed process leaves its file");
+    let gateway = world.start();
+    let mut link = world.host.link();
+    world.done(&["journal", "retry", "1", WHY]);
+    let again = link.frame();
+    world.reject(&mut link, &again, 2);
+    gateway.stop();
+    assert!(!socket.exists(), "one that stops takes it away");
+    // Nobody named it, so the gateway works without it, and says what to do.
+    std::fs::write(&socket, "").unwrap();
+    let gateway = world.start();
+    let _link = world.host.link();
+    gateway.process.logs("no adminSocket: orders for the journal are not taken while this process runs");
+    gateway.process.logs("there is a file that is no socket");
+    let said = world.run(&["journal", "retry", "1", WHY]);
+    assert!(said.code == 1 && said.err.contains("test.journal.admin does not answer"), "{said:?}");
+    assert_eq!(std::fs::read(&socket).unwrap(), b"");
+    gateway.kill();
+}
+
+#[test]
+fn a_journal_too_far_down_has_no_socket_until_one_is_named() {
+    let world = World::new(&LEAVERS);
+    let deep = world.directory.path().join("d".repeat(100));
+    std::fs::create_dir(&deep).unwrap();
+    let args = |more: &[&str]| -> Vec<String> {
+        let port = format!("--upstreamPort={}", world.host.port());
+        let journal = format!("--journalFile={}/test.journal", deep.display());
+        let flags = [
+            "--upstreamHost=127.0.0.1",
+            &port,
+            "--listenPort=0",
+            "--listenHttpPort=0",
+            "--adminPort=0",
+            &journal,
+        ];
+        flags.iter().chain(more).map(|flag| (*flag).to_owned()).collect()
+    };
+    let gateway = world.start_as(&args(&[]));
+    gateway.process.logs("adminSocket has no default here");
+    assert!(deep.join("test.journal").exists() && !deep.join("test.journal.admin").exists());
+    gateway.stop();
+    let named = format!("--adminSocket={}/test.journal.admin", deep.display());
+    let refused = world.run(&["check", "--upstreamHost=h", "--upstreamPort=1", "--listenPort=2", &named]);
+    assert!(refused.code == 1 && refused.err.contains("--adminSocket: is too long"), "{refused:?}");
+    let gateway = world.start_as(&args(&["--adminSocket=admin.sock"]));
+    assert!(world.directory.path().join("admin.sock").exists());
+    gateway.kill();
+}
+
+#[test]
 fn a_gateway_without_a_socket_is_named_with_the_way_out() {
     let world = World::new(&LEAVERS);
-    let gateway = world.start_with(&[]);
+    let gateway = world.start_with(&["--adminSocket=none"]);
     let mut link = world.host.link();
     let reversal = leave(&gateway, &mut link, 1);
     world.reject(&mut link, &reversal, 1);

@@ -217,7 +217,7 @@ fn what_a_new_configuration_cannot_read_keeps_its_key_and_waits_for_a_person() {
     assert_eq!(label(&link.frame()), "0200 1/7");
     gateway.kill();
     // Keys of the links have DE 38 from now on, which the sale did not have: nobody could match its answers.
-    let gateway = world.start_with(&["--adminSocket=admin.sock", "--queueMessageKeyFields=11,38,41"]);
+    let gateway = world.start_with(&["--queueMessageKeyFields=11,38,41"]);
     let _link = world.host.link();
     gateway.process.logs("a person must act");
     world.await_number("SELECT stage FROM records WHERE id = 1", 6);

@@ -64,7 +64,7 @@ impl World {
 
     /// A gateway in the directory.
     pub fn start(&self) -> Gateway {
-        self.start_with(&["--adminSocket=admin.sock"])
+        self.start_with(&[])
     }
 
     pub fn start_with(&self, more: &[&str]) -> Gateway {
@@ -84,7 +84,12 @@ impl World {
         .to_vec();
         args.extend(self.flags.iter().cloned());
         args.extend(more.iter().map(|flag| (*flag).to_owned()));
-        let process = Process::start_in(self.directory.path(), &args);
+        self.start_as(&args)
+    }
+
+    /// With these flags and no others.
+    pub fn start_as(&self, args: &[String]) -> Gateway {
+        let process = Process::start_in(self.directory.path(), args);
         let clients = process.address("clients");
         let http = process.address("http");
         let admin = process.address("admin");

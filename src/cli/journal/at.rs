@@ -71,7 +71,9 @@ impl At {
             std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(Secret::new);
         let zone = self.timezone.as_deref().or(config.as_ref().and_then(|config| config.timezone.as_deref()));
         let clock = Clock::new(zone).map_err(|error| Failure::refused(format!("timezone: {error}")))?;
+        // (The default belongs to the journal, and the lock file of that names it.)
         let configured = config.as_ref().and_then(|config| config.admin.socket.clone());
+        let configured = configured.filter(|socket| !socket.is_default).map(|socket| socket.path);
         Ok(Found {
             options,
             admin_socket: self.admin_socket.clone().or(configured),
