@@ -13,8 +13,8 @@ impl Bitmap {
     /// Whether field `n` is there. DE 0 never is: the MTI has no bit.
     #[inline]
     pub fn has(&self, n: FieldNumber) -> bool {
-        let Some(bit) = usize::from(n.get()).checked_sub(1) else { return false };
-        self.0[bit / 64] & (1 << (63 - bit % 64)) != 0
+        let bit = n.index().wrapping_sub(1);
+        self.0.get(bit / 64).is_some_and(|group| group << (bit % 64) >> 63 == 1)
     }
 
     /// How many fields stand before field `n`; `None` if it is not there.

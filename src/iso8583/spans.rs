@@ -53,10 +53,15 @@ impl Spans {
         if !fields.has(n) {
             return None;
         }
-        match self.first.get(n.index().checked_sub(1)?) {
+        match self.first.get(n.index().wrapping_sub(1)) {
             Some(span) => Some(*span),
-            None => self.others.get(fields.rank_behind_64(n)?).copied(),
+            None => self.behind_64(fields, n),
         }
+    }
+
+    #[inline(never)]
+    fn behind_64(&self, fields: &Bitmap, n: FieldNumber) -> Option<Span> {
+        self.others.get(fields.rank_behind_64(n)?).copied()
     }
 }
 
