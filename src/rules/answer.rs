@@ -28,7 +28,13 @@ impl Answer {
     /// what it says, and whose transaction it was stays in doubt.
     pub fn read(dialect: &Dialect, keys: &KeyFields, lenient: Lenient) -> Answer {
         let Lenient { message, trouble } = lenient;
-        let says_something = trouble.is_none() || message.has(field::RESPONSE_CODE);
+        Answer::of(dialect, keys, message, trouble.is_none())
+    }
+
+    /// The same; `is_whole`: the message could be read to its end.
+    #[inline]
+    pub(crate) fn of(dialect: &Dialect, keys: &KeyFields, message: Message, is_whole: bool) -> Answer {
+        let says_something = is_whole || message.has(field::RESPONSE_CODE);
         let key = if says_something { MatchKey::of(&message, keys) } else { None };
         let code = message.value(field::RESPONSE_CODE);
         let request_class = dialect.codes.of_request(code.as_deref());

@@ -136,16 +136,39 @@ pub(super) fn list(violations: &[Violation]) -> String {
 /// # Errors
 /// All violations at once, those about presence first, in the order of the dialect's list.
 pub fn prepare(dialect: &Dialect, keys: &KeyFields, message: Message, now: Now) -> Result<Request, Invalid> {
+    let (key, tid, make_good) = check(dialect, keys, &message, now)?;
+    Ok(Request { message, key, tid, make_good })
+}
+
+/// The same, made in its box: a request is large.
+///
+/// # Errors
+/// As [`prepare`].
+#[inline]
+pub fn prepare_boxed(
+    dialect: &Dialect,
+    keys: &KeyFields,
+    message: Message,
+    now: Now,
+) -> Result<Box<Request>, Invalid> {
+    let (key, tid, make_good) = check(dialect, keys, &message, now)?;
+    Ok(Box::new(Request { message, key, tid, make_good }))
+}
+
+/// What makes a message a request.
+fn check(
+    dialect: &Dialect,
+    keys: &KeyFields,
+    message: &Message,
+    now: Now,
+) -> Result<(MatchKey, Option<Tid>, MakeGood), Invalid> {
     let mut checks = Checks { violations: Vec::new(), expired: 0 };
     checks.mti(message.mti());
     checks.presence(dialect, keys, message.mti(), |n| message.has(n));
     checks.age(dialect, message.mti(), now, |n| message.value(n));
-    let key = MatchKey::of(&message, keys);
+    let key = MatchKey::of(message, keys);
     match (key, checks.violations.is_empty()) {
-        (Some(key), true) => {
-            let (tid, make_good) = (Tid::of(&message), MakeGood::of(dialect, &message));
-            Ok(Request { message, key, tid, make_good })
-        }
+        (Some(key), true) => Ok((key, Tid::of(message), MakeGood::of(dialect, message))),
         _ => Err(checks.into_invalid()),
     }
 }

@@ -26,25 +26,25 @@ pub(super) fn read(
     payload: Bytes,
     report: &mut Report,
 ) -> Option<Incoming> {
-    let lenient = match Message::parse_lenient(&dialect.schema, payload) {
-        Ok(lenient) => lenient,
+    let mut message = Message::unread(&dialect.schema, payload);
+    let trouble = match message.read_leniently() {
+        Ok(trouble) => trouble,
         Err(error) => {
             report.unparseable(&error);
             return None;
         }
     };
-    let mti = lenient.message.mti();
-    let trouble = lenient.trouble;
+    let mti = message.mti();
     if mti.is_request() {
         return match trouble {
             Some(error) => {
                 report.unparseable(&error);
                 None
             }
-            None => Some(Incoming::Request(Box::new(lenient.message))),
+            None => Some(Incoming::Request(Box::new(message))),
         };
     }
-    let answer = Answer::read(dialect, keys, lenient);
+    let answer = Box::new(Answer::of(dialect, keys, message, trouble.is_none()));
     if let Some(trouble) = trouble {
         if strict {
             report.strict_refused(mti, &trouble);
@@ -56,5 +56,5 @@ pub(super) fn read(
         }
         report.troubled(mti, &trouble);
     }
-    Some(Incoming::Answer(Box::new(answer)))
+    Some(Incoming::Answer(answer))
 }
