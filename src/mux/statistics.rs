@@ -141,8 +141,9 @@ impl Statistics {
         }
         // A partial approval says what it approves.
         let amount = amount(answer.message()).or_else(|| amount(request)).unwrap_or(0);
-        let secured = if is_refund(request) { -amount } else { amount };
+        let mut secured = amount;
         if is_refund(request) {
+            secured = -amount;
             self.refunded = self.refunded.saturating_add(amount);
         }
         self.secured = self.secured.saturating_add(secured);
