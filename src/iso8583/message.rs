@@ -115,7 +115,7 @@ impl Message {
         self.note(&head);
         let len = self.raw.len();
         let trouble = match end {
-            Ok(end) if end == len && !self.spans.is_empty() => return Ok(None),
+            Ok(end) if end == len && self.bitmap != Bitmap::EMPTY => return Ok(None),
             Err(trouble) => trouble,
             Ok(end) if end < len => ParseError::TrailingBytes { offset: end, count: len - end },
             Ok(_) => ParseError::NoFields,
@@ -217,10 +217,16 @@ impl Message {
     }
 
     /// Whether field `n` has the same value here and in `other`, or is missing in one of them.
+    #[inline]
     pub fn agrees_with(&self, other: &Message, n: FieldNumber) -> bool {
         let (Some(own), Some(others)) = (self.wire(n), other.wire(n)) else { return true };
         // The same bytes under the same table are the same value; other bytes can still be (a filler, an EBCDIC blank).
-        (own == others && Arc::ptr_eq(&self.schema, &other.schema)) || self.value(n) == other.value(n)
+        (own == others && Arc::ptr_eq(&self.schema, &other.schema)) || self.means_the_same(other, n)
+    }
+
+    #[inline(never)]
+    fn means_the_same(&self, other: &Message, n: FieldNumber) -> bool {
+        self.value(n) == other.value(n)
     }
 
     /// The canonical value as text; binary fields as lower-case hex. Bytes outside ASCII are shown as `\xNN`.

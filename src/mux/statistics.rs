@@ -172,10 +172,15 @@ fn amount(message: &Message) -> Option<i64> {
     if digits.len() > AMOUNT_DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0, |amount, digit| {
+    let mut amount = 0;
+    for digit in &*digits {
         let digit = digit.wrapping_sub(b'0');
-        (digit <= 9).then_some(amount * 10 + i64::from(digit))
-    })
+        if digit > 9 {
+            return None;
+        }
+        amount = amount * 10 + i64::from(digit);
+    }
+    Some(amount)
 }
 
 impl Mux {

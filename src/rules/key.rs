@@ -45,6 +45,11 @@ impl Clone for Tid {
 }
 
 impl MatchKey {
+    /// That of no key fields.
+    pub(super) fn empty() -> MatchKey {
+        MatchKey(SmallVec::new())
+    }
+
     /// The key of `message`; `None` when it lacks a key field.
     pub fn of(message: &Message, keys: &KeyFields) -> Option<MatchKey> {
         MatchKey::from_values(keys, |n| message.value(n))
@@ -60,25 +65,26 @@ impl MatchKey {
         for n in &keys.0 {
             let value = of(*n)?;
             let place = bytes.get_mut(len..).and_then(|rest| rest.get_mut(..value.len() + 1));
-            match place.and_then(<[u8]>::split_last_mut) {
-                Some((end, place)) if !value.iter().any(is_special) => {
-                    place.copy_from_slice(&value);
-                    *end = b'|';
-                    len += value.len() + 1;
-                }
-                _ => return MatchKey::long(keys, of),
-            }
+            let Some((end, place)) = place.and_then(<[u8]>::split_last_mut) else {
+                return MatchKey::long(keys, of);
+            };
+            place.copy_from_slice(&value);
+            *end = b'|';
+            len += value.len() + 1;
         }
-        Some(MatchKey(SmallVec::from_buf_and_len(bytes, len)))
+        // All at once: each value is closed with one.
+        let has_no_others = bytes.iter().filter(|byte| is_special(byte)).count() == keys.0.len();
+        if has_no_others {
+            Some(MatchKey(SmallVec::from_buf_and_len(bytes, len)))
+        } else {
+            MatchKey::long(keys, of)
+        }
     }
 
     /// One that has a character to be escaped, or does not fit in place.
     #[inline(never)]
-    fn long<'m>(
-        keys: &KeyFields,
-        value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
-    ) -> Option<MatchKey> {
-        let mut key = MatchKey(SmallVec::new());
+    fn long<'m>(keys: &KeyFields, value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>) -> Option<MatchKey> {
+        let mut key = MatchKey::empty();
         for n in &keys.0 {
             key.push(&value(*n)?);
         }

@@ -26,25 +26,23 @@ pub(super) fn read(
     payload: Bytes,
     report: &mut Report,
 ) -> Option<Incoming> {
-    let mut message = Message::unread(&dialect.schema, payload);
-    let trouble = match message.read_leniently() {
-        Ok(trouble) => trouble,
+    let (answer, trouble) = match Answer::read_boxed(dialect, keys, payload) {
+        Ok(read) => read,
         Err(error) => {
             report.unparseable(&error);
             return None;
         }
     };
-    let mti = message.mti();
+    let mti = answer.mti();
     if mti.is_request() {
         return match trouble {
             Some(error) => {
                 report.unparseable(&error);
                 None
             }
-            None => Some(Incoming::Request(Box::new(message))),
+            None => Some(Incoming::Request(Box::new(answer.message))),
         };
     }
-    let answer = Box::new(Answer::of(dialect, keys, message, trouble.is_none()));
     if let Some(trouble) = trouble {
         if strict {
             report.strict_refused(mti, &trouble);

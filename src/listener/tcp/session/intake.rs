@@ -19,7 +19,7 @@ use crate::listener::refusal;
 use crate::listener::slots::Open;
 use crate::mux::{Failure, TxId};
 use crate::net::Stream;
-use crate::rules::{self, MakeGood};
+use crate::rules::{self, MakeGood, Unchecked};
 
 /// Bytes taken from the socket at a time, on the stack.
 const CHUNK: usize = 8 * 1024;
@@ -129,19 +129,22 @@ impl<S: Stream> Session<S> {
     fn on_frame(&mut self, frame: Frame) {
         self.count(|counts| &counts.messages, 1);
         let dialect = self.listener.dialect.clone();
-        let mut message = Message::unread(&dialect.schema, frame.payload);
-        if let Err(error) = message.read() {
-            self.count(|counts| &counts.unreadable, 1);
-            info!(self.listener.log, "client's message is not readable"; "peer" => %self.peer, "reason" => %error);
-            // As far as it can be read, it may tell enough for a response.
-            let readable = Message::parse_lenient(&dialect.schema, message.raw().clone()).ok();
-            let request = readable.map(|lenient| Box::new(lenient.message));
-            return self.reject(&dialect.refusals.invalid, request, &frame.envelope);
-        }
+        let unchecked = match Unchecked::read(&dialect.schema, frame.payload) {
+            Ok(unchecked) => unchecked,
+            Err((error, raw)) => {
+                self.count(|counts| &counts.unreadable, 1);
+                info!(self.listener.log, "client's message is not readable"; "peer" => %self.peer, "reason" => %error);
+                // As far as it can be read, it may tell enough for a response.
+                let readable = Message::parse_lenient(&dialect.schema, raw).ok();
+                let request = readable.map(|lenient| Box::new(lenient.message));
+                return self.reject(&dialect.refusals.invalid, request, &frame.envelope);
+            }
+        };
         let now = (self.listener.clock)();
-        let shown = self.listener.log.is_trace_enabled().then(|| Box::new(message.clone()));
-        let kept = (self.listener.settings.on_reject == OnReject::Respond).then(|| Box::new(message.clone()));
-        let prepared = rules::prepare_boxed(&dialect, self.upstream.key_fields(), message, now);
+        let copy = || Box::new(unchecked.message().clone());
+        let shown = self.listener.log.is_trace_enabled().then(copy);
+        let kept = (self.listener.settings.on_reject == OnReject::Respond).then(copy);
+        let prepared = unchecked.check(&dialect, self.upstream.key_fields(), now);
         let request = match prepared {
             Ok(request) => request,
             Err(invalid) => {
