@@ -11,7 +11,7 @@ use super::document::{
 use super::fields::{bitmap_form, field_spec, mti_encoding};
 use super::lint::Findings;
 use super::reversal::{OriginalData, ReversalProfile};
-use super::{Codes, Dialect, EchoReply, Expiration, Masked, RefusalCodes};
+use super::{Codes, Dialect, EchoReply, Expiration, Masked, Obligatory, RefusalCodes};
 use crate::iso8583::schema::{Content, Length, Pad, Side};
 use crate::iso8583::{Draft, FieldNumber, FieldSpec, Mti, Schema, field};
 
@@ -174,7 +174,7 @@ impl Builder<'_> {
         }
     }
 
-    fn obligatory(&mut self, lists: &BTreeMap<String, Vec<Number>>) -> BTreeMap<Mti, Vec<FieldNumber>> {
+    fn obligatory(&mut self, lists: &BTreeMap<String, Vec<Number>>) -> BTreeMap<Mti, Obligatory> {
         let mut obligatory = BTreeMap::new();
         for (text, numbers) in lists {
             let place = format!("obligatory.{text}");
@@ -183,7 +183,7 @@ impl Builder<'_> {
             if !mti.is_request() {
                 self.findings.fatal(place, "is no request: only what clients send is checked");
             }
-            obligatory.insert(mti, numbers);
+            obligatory.insert(mti, numbers.into());
         }
         obligatory
     }

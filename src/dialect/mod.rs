@@ -18,6 +18,7 @@ mod reversal;
 mod shown;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub use lint::Finding;
 pub use read::{is_javascript_path, javascript_finding};
 pub use reversal::{OriginalData, ReversalProfile};
 
-use crate::iso8583::{FieldNumber, Mti, Schema, field};
+use crate::iso8583::{Bitmap, FieldNumber, Mti, Schema, field};
 
 /// The documents built in, by name.
 const BUILTIN: [(&str, &str); 2] = [
@@ -46,7 +47,7 @@ pub struct Dialect {
     /// Fields padded to their length before validation. The schema pads them; this says which stay strings in JSON.
     pub pad_fields: Vec<FieldNumber>,
     /// Fields that must be there, by MTI.
-    pub obligatory: BTreeMap<Mti, Vec<FieldNumber>>,
+    pub obligatory: BTreeMap<Mti, Obligatory>,
     /// Expiry of requests by their local time, if the dialect has it.
     pub expiration: Option<Expiration>,
     /// What DE 39 means.
@@ -71,6 +72,31 @@ pub struct Dialect {
     pub safe: Vec<FieldNumber>,
     /// What it was built from, for `overrides`.
     document: Arc<document::Document>,
+}
+
+/// Fields that a request must have.
+#[derive(Clone, Debug, Default)]
+pub struct Obligatory {
+    numbers: Vec<FieldNumber>,
+    /// Those of them that a bitmap tells of.
+    pub(crate) set: Bitmap,
+}
+
+impl From<Vec<FieldNumber>> for Obligatory {
+    fn from(numbers: Vec<FieldNumber>) -> Obligatory {
+        let mut set = Bitmap::EMPTY;
+        numbers.iter().filter(|n| **n != field::BITMAP).for_each(|n| set.insert(*n));
+        Obligatory { numbers, set }
+    }
+}
+
+impl Deref for Obligatory {
+    type Target = [FieldNumber];
+
+    /// In the order of the dialect's list.
+    fn deref(&self) -> &[FieldNumber] {
+        &self.numbers
+    }
 }
 
 /// Requests whose local time is too far from now are refused.

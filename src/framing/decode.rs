@@ -56,6 +56,26 @@ impl Framing {
             }
         }
     }
+
+    /// The same from bytes that stay where they are: payload and envelope are copies, and `bytes` goes on behind the
+    /// frame. For readers that keep no buffer of their own.
+    ///
+    /// # Errors
+    /// As [`Framing::next_frame`].
+    pub fn copy_frame(
+        &self,
+        schema: &Schema,
+        limit: usize,
+        bytes: &mut &[u8],
+    ) -> Result<Option<Frame>, FrameError> {
+        loop {
+            match self.layout.find(schema, limit, bytes)? {
+                Found::Frame(len) => return Ok(Some(self.layout.copy(len, bytes))),
+                Found::KeepAlive(len) => bytes.advance(len),
+                Found::Incomplete => return Ok(None),
+            }
+        }
+    }
 }
 
 impl Layout {
@@ -162,6 +182,16 @@ impl Layout {
         };
         let payload = buf.split_to(len).freeze();
         buf.advance(self.after_payload());
+        Frame { payload, envelope }
+    }
+
+    /// Copies a frame that [`Layout::find`] has found whole, and goes on behind it.
+    fn copy(&self, len: usize, bytes: &mut &[u8]) -> Frame {
+        let copy = |range| Bytes::copy_from_slice(bytes.get(range).unwrap_or_default());
+        let envelope = self.envelope().map_or_else(Bytes::new, copy);
+        let payload_at = self.head.len();
+        let payload = copy(payload_at..payload_at + len);
+        bytes.advance(payload_at + len + self.after_payload());
         Frame { payload, envelope }
     }
 }

@@ -13,8 +13,14 @@ impl Bitmap {
     /// Whether field `n` is there. DE 0 never is: the MTI has no bit.
     #[inline]
     pub fn has(&self, n: FieldNumber) -> bool {
-        let Some(bit) = usize::from(n.get()).checked_sub(1) else { return false };
-        self.0[bit / 64] & (1 << (63 - bit % 64)) != 0
+        let bit = n.index().wrapping_sub(1);
+        self.0.get(bit / 64).is_some_and(|group| group << (bit % 64) >> 63 == 1)
+    }
+
+    /// Whether all fields of `others` are there.
+    #[inline]
+    pub fn has_all(&self, others: &Bitmap) -> bool {
+        self.0.iter().zip(others.0).all(|(own, others)| others & !own == 0)
     }
 
     /// How many fields stand before field `n`; `None` if it is not there.
@@ -100,6 +106,10 @@ mod tests {
         assert_eq!(bitmap.rank(FieldNumber::new(0).unwrap()), None);
         bitmap.remove(FieldNumber::new(41).unwrap());
         assert!(!bitmap.has(FieldNumber::new(41).unwrap()));
+        let mut others = bitmap;
+        assert!(bitmap.has_all(&others) && bitmap.has_all(&Bitmap::EMPTY));
+        others.insert(FieldNumber::new(130).unwrap());
+        assert!(!bitmap.has_all(&others) && others.has_all(&bitmap));
         assert!(!bitmap.has(FieldNumber::new(0).unwrap()));
     }
 

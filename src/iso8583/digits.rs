@@ -3,38 +3,39 @@
 /// Whether all of `bytes` are ASCII digits.
 #[inline]
 pub(super) fn all_digits(bytes: &[u8]) -> bool {
-    all(bytes, eight_digits, |byte| byte.is_ascii_digit())
+    all(bytes, no_digits, |byte| byte.is_ascii_digit())
 }
 
 /// Whether all of `bytes` are printable ASCII, 0x20 to 0x7E.
 #[inline]
 pub(super) fn all_printable(bytes: &[u8]) -> bool {
-    all(bytes, eight_printable, |byte| is_printable(*byte))
+    all(bytes, not_printable, |byte| is_printable(*byte))
 }
 
-/// Whether a test holds for all of `bytes`, which is told for eight at a time or for one. The last eight (or four) may
-/// be looked at twice: that is cheaper than one by one.
+/// Whether a test holds for all of `bytes`. `eight` looks at eight at a time, and sets the top bit of one that fails.
+/// The last eight (or four) may be looked at twice: that is cheaper than one by one.
 #[inline]
-fn all(bytes: &[u8], eight: impl Fn(u64) -> bool, one: impl Fn(&u8) -> bool) -> bool {
+fn all(bytes: &[u8], eight: impl Fn(u64) -> u64, one: impl Fn(&u8) -> bool) -> bool {
+    const TOP: u64 = 0x8080_8080_8080_8080;
     let (eights, _) = bytes.as_chunks::<8>();
     if let Some(last) = bytes.last_chunk::<8>() {
-        return eights.iter().all(|word| eight(u64::from_le_bytes(*word)))
-            && eight(u64::from_le_bytes(*last));
+        let last = eight(u64::from_le_bytes(*last));
+        let wrong = eights.iter().fold(last, |wrong, word| wrong | eight(u64::from_le_bytes(*word)));
+        return wrong & TOP == 0;
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let word = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
-        return eight(word);
+        return eight(word) & TOP == 0;
     }
     bytes.iter().all(one)
 }
 
-/// A byte is a digit when its high nibble is 3 and stays 3 with 6 added. No byte that passes the first test carries
-/// into its neighbour in the second.
+/// What is left of a digit without its 3 is at most 9, and 0x76 more does not reach the top bit. A carry into a
+/// neighbour comes only from a byte that is itself found out.
 #[inline]
-fn eight_digits(word: u64) -> bool {
-    const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
-    const THREES: u64 = 0x3030_3030_3030_3030;
-    word & HIGH == THREES && word.wrapping_add(0x0606_0606_0606_0606) & HIGH == THREES
+fn no_digits(word: u64) -> u64 {
+    let digits = word ^ 0x3030_3030_3030_3030;
+    digits | digits.wrapping_add(0x7676_7676_7676_7676)
 }
 
 /// Whether `byte` is printable ASCII, 0x20 to 0x7E.
@@ -45,11 +46,8 @@ pub(super) fn is_printable(byte: u8) -> bool {
 /// The top bit of a byte is set by itself, by borrowing below 0x20, or by one more than 0x7E. A borrow or carry into a
 /// neighbour comes only from a byte that is itself found out.
 #[inline]
-fn eight_printable(word: u64) -> bool {
-    const TOP: u64 = 0x8080_8080_8080_8080;
-    let below = word.wrapping_sub(0x2020_2020_2020_2020);
-    let above = word.wrapping_add(0x0101_0101_0101_0101);
-    (word | below | above) & TOP == 0
+fn not_printable(word: u64) -> u64 {
+    word | word.wrapping_sub(0x2020_2020_2020_2020) | word.wrapping_add(0x0101_0101_0101_0101)
 }
 
 /// The value of an ASCII hex digit, either case.

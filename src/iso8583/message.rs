@@ -71,16 +71,8 @@ impl Message {
     /// # Errors
     /// Any [`ParseError`]. A bit whose field the dialect lacks is found before any field is read.
     pub fn parse(schema: &Arc<Schema>, raw: Bytes) -> Result<Message, ParseError> {
-        if raw.len() > MESSAGE_MAX {
-            return Err(ParseError::MessageTooLong { len: raw.len() });
-        }
-        let mut head = scan::head(schema, &raw, Unknown::Refused)?;
-        let mut message = Message::new(schema, raw, &head);
-        let end = scan::walk(schema, &message.raw, &mut head, Unknown::Refused, &mut message.spans)?;
-        if end < message.raw.len() {
-            return Err(ParseError::TrailingBytes { offset: end, count: message.raw.len() - end });
-        }
-        message.note(&head);
+        let mut message = Message::unread(schema, raw);
+        message.read()?;
         Ok(message)
     }
 
@@ -89,27 +81,50 @@ impl Message {
     /// # Errors
     /// Only when MTI or bitmap cannot be read, or there are more than [`MESSAGE_MAX`] bytes.
     pub fn parse_lenient(schema: &Arc<Schema>, raw: Bytes) -> Result<Lenient, ParseError> {
-        if raw.len() > MESSAGE_MAX {
-            return Err(ParseError::MessageTooLong { len: raw.len() });
-        }
-        let mut head = scan::head(schema, &raw, Unknown::Met)?;
-        let mut message = Message::new(schema, raw, &head);
-        let end = scan::walk(schema, &message.raw, &mut head, Unknown::Met, &mut message.spans);
-        message.note(&head);
-        let len = message.raw.len();
-        let trouble = match end {
-            Err(trouble) => Some(trouble),
-            Ok(end) if end < len => Some(ParseError::TrailingBytes { offset: end, count: len - end }),
-            Ok(_) if message.spans.is_empty() => Some(ParseError::NoFields),
-            Ok(_) => None,
-        };
-        if trouble.is_some() {
-            let unread: Vec<FieldNumber> = message.bitmap.iter().skip(message.spans.len()).collect();
-            let lacks_bitmap = head.announces_65 && head.tertiary_at == 0;
-            message.shape.is_whole = unread.is_empty() && !lacks_bitmap;
-            unread.into_iter().for_each(|n| message.bitmap.remove(n));
-        }
+        let mut message = Message::unread(schema, raw);
+        let trouble = message.read_leniently()?;
         Ok(Lenient { message, trouble })
+    }
+
+    /// A message of which nothing was read yet: it has no fields. A message is large, so those who read many make it
+    /// where it is to stay, and read it there.
+    #[inline]
+    pub(crate) fn unread(schema: &Arc<Schema>, raw: Bytes) -> Message {
+        let shape = Shape { is_whole: true, bitmap_at: 0, fields_at: 0, tertiary_at: 0 };
+        let (mti, bitmap) = (Mti::new(0), Bitmap::EMPTY);
+        Message { schema: schema.clone(), raw, mti, bitmap, shape, spans: Spans::new() }
+    }
+
+    /// [`Message::parse`] in place. After an error it still has no fields.
+    #[inline]
+    pub(crate) fn read(&mut self) -> Result<(), ParseError> {
+        let mut head = self.read_head(Unknown::Refused)?;
+        let end = scan::walk(&self.schema, &self.raw, &mut head, Unknown::Refused, &mut self.spans)?;
+        if end < self.raw.len() {
+            return Err(ParseError::TrailingBytes { offset: end, count: self.raw.len() - end });
+        }
+        self.note(&head);
+        Ok(())
+    }
+
+    /// [`Message::parse_lenient`] in place: what stopped the reading, if anything did.
+    #[inline]
+    pub(crate) fn read_leniently(&mut self) -> Result<Option<ParseError>, ParseError> {
+        let mut head = self.read_head(Unknown::Met)?;
+        let end = scan::walk(&self.schema, &self.raw, &mut head, Unknown::Met, &mut self.spans);
+        self.note(&head);
+        let len = self.raw.len();
+        let trouble = match end {
+            Ok(end) if end == len && self.bitmap != Bitmap::EMPTY => return Ok(None),
+            Err(trouble) => trouble,
+            Ok(end) if end < len => ParseError::TrailingBytes { offset: end, count: len - end },
+            Ok(_) => ParseError::NoFields,
+        };
+        let unread: Vec<FieldNumber> = self.bitmap.iter().skip(self.spans.len()).collect();
+        let lacks_bitmap = head.announces_65 && head.tertiary_at == 0;
+        self.shape.is_whole = unread.is_empty() && !lacks_bitmap;
+        unread.into_iter().for_each(|n| self.bitmap.remove(n));
+        Ok(Some(trouble))
     }
 
     /// How many bytes the message at the front of `buf` has; `None` while that cannot be known yet. For streams
@@ -140,23 +155,17 @@ impl Message {
         }
     }
 
-    /// The message with that head, its fields not yet read.
+    /// Reads MTI and bitmap.
     #[inline]
-    fn new(schema: &Arc<Schema>, raw: Bytes, head: &Head) -> Message {
-        let shape = Shape {
-            is_whole: true,
-            bitmap_at: offset(scan::mti_len(schema)),
-            fields_at: offset(head.end),
-            tertiary_at: 0,
-        };
-        Message {
-            schema: schema.clone(),
-            raw,
-            mti: head.mti,
-            bitmap: head.bitmap(),
-            shape,
-            spans: Spans::new(),
+    fn read_head(&mut self, unknown: Unknown) -> Result<Head, ParseError> {
+        if self.raw.len() > MESSAGE_MAX {
+            return Err(ParseError::MessageTooLong { len: self.raw.len() });
         }
+        let head = scan::head(&self.schema, &self.raw, unknown)?;
+        self.mti = head.mti;
+        self.shape.bitmap_at = offset(scan::mti_len(&self.schema));
+        self.shape.fields_at = offset(head.end);
+        Ok(head)
     }
 
     /// What the head has learned from the fields: the tertiary bitmap in DE 65.
@@ -200,17 +209,24 @@ impl Message {
     /// The canonical value of field `n`. DE 0 gives the MTI's digits.
     #[inline]
     pub fn value(&self, n: FieldNumber) -> Option<Cow<'_, [u8]>> {
-        let Some(wire) = self.wire(n) else {
-            return (n == field::MTI).then(|| Cow::Owned(self.mti.digits().to_vec()));
-        };
-        Some(value::decode(self.schema.plan(n), wire))
+        match self.wire(n) {
+            Some(wire) => Some(value::decode(self.schema.plan(n), wire)),
+            None if n == field::MTI => Some(Cow::Owned(self.mti.digits().to_vec())),
+            None => None,
+        }
     }
 
     /// Whether field `n` has the same value here and in `other`, or is missing in one of them.
+    #[inline]
     pub fn agrees_with(&self, other: &Message, n: FieldNumber) -> bool {
         let (Some(own), Some(others)) = (self.wire(n), other.wire(n)) else { return true };
         // The same bytes under the same table are the same value; other bytes can still be (a filler, an EBCDIC blank).
-        (own == others && Arc::ptr_eq(&self.schema, &other.schema)) || self.value(n) == other.value(n)
+        (own == others && Arc::ptr_eq(&self.schema, &other.schema)) || self.means_the_same(other, n)
+    }
+
+    #[inline(never)]
+    fn means_the_same(&self, other: &Message, n: FieldNumber) -> bool {
+        self.value(n) == other.value(n)
     }
 
     /// The canonical value as text; binary fields as lower-case hex. Bytes outside ASCII are shown as `\xNN`.

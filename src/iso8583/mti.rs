@@ -19,10 +19,12 @@ impl Mti {
 
     /// From four ASCII digits.
     pub fn parse(text: &[u8]) -> Option<Mti> {
-        if text.len() != 4 || !text.iter().all(u8::is_ascii_digit) {
+        let digits = u32::from_be_bytes(text.try_into().ok()?) ^ 0x3030_3030;
+        // What is left of a digit is at most 9: 0x76 more does not reach the top bit.
+        if (digits | digits.wrapping_add(0x7676_7676)) & 0x8080_8080 != 0 {
             return None;
         }
-        Some(Mti(text.iter().fold(0, |mti, digit| mti << 4 | u16::from(digit - b'0'))))
+        Some(Mti((digits >> 12 & 0xF000 | digits >> 8 & 0xF00 | digits >> 4 & 0xF0 | digits & 0xF) as u16))
     }
 
     /// The four ASCII digits.

@@ -98,11 +98,13 @@ fn walk_fast(schema: &Schema, buf: &[u8], head: &Head, track: &mut impl Track) -
     // From here on there are digits still to be checked.
     let mut unchecked = at;
     for group in 0..usize::from(head.groups) {
-        let mut rest = *head.fields.get(group)?;
+        // Backwards, since the lowest bit is the one that is cheap to take off.
+        let mut rest = head.fields.get(group)?.reverse_bits();
+        let plans = schema.plans_of(group)?;
         while rest != 0 {
-            let bit = rest.leading_zeros();
-            rest &= !(FIRST_BIT >> bit);
-            let plan = schema.plan_of_bit(group, bit)?;
+            let bit = rest.trailing_zeros();
+            rest &= rest - 1;
+            let plan = plans.get(bit as usize)?;
             let start = at;
             let len = match plan.shape {
                 Shape::FixedDigits => {

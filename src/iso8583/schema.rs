@@ -128,10 +128,10 @@ impl Schema {
         if fits { self.plan(n) } else { &Plan::ABSENT }
     }
 
-    /// The plan of the field of a bit, if there can be such a bit.
+    /// The plans of the fields of a group of 64.
     #[inline]
-    pub(super) fn plan_of_bit(&self, group: usize, bit: u32) -> Option<&Plan> {
-        self.plans.get(group * 64 + bit as usize + 1)
+    pub(super) fn plans_of(&self, group: usize) -> Option<&[Plan; 64]> {
+        self.plans.get(group * 64 + 1..)?.first_chunk()
     }
 
     #[inline]

@@ -19,7 +19,6 @@ pub(super) struct Span {
 pub(super) struct Spans {
     first: [Span; 64],
     others: SmallVec<[Span; 2]>,
-    count: u8,
 }
 
 /// What is noted of the fields while they are read, in ascending order.
@@ -35,16 +34,12 @@ pub(super) struct Untracked;
 
 impl Spans {
     pub(super) fn new() -> Spans {
-        Spans { first: [Span::default(); 64], others: SmallVec::new(), count: 0 }
+        Spans { first: [Span::default(); 64], others: SmallVec::new() }
     }
 
-    /// How many there are.
+    /// How many there are. (Looked for: only what is wrong with a message makes anybody ask.)
     pub(super) fn len(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.first.iter().filter(|span| span.end > 0).count() + self.others.len()
     }
 
     /// That of field `n`, if `fields` has it: the fields that were put in, and no others.
@@ -53,17 +48,21 @@ impl Spans {
         if !fields.has(n) {
             return None;
         }
-        match self.first.get(n.index().checked_sub(1)?) {
+        match self.first.get(n.index().wrapping_sub(1)) {
             Some(span) => Some(*span),
-            None => self.others.get(fields.rank_behind_64(n)?).copied(),
+            None => self.behind_64(fields, n),
         }
+    }
+
+    #[inline(never)]
+    fn behind_64(&self, fields: &Bitmap, n: FieldNumber) -> Option<Span> {
+        self.others.get(fields.rank_behind_64(n)?).copied()
     }
 }
 
 impl Track for Spans {
     #[inline]
     fn put(&mut self, group: usize, bit: u32, span: Span) {
-        self.count += 1;
         match self.first.get_mut(bit as usize) {
             Some(place) if group == 0 => *place = span,
             _ => self.others.push(span),
@@ -71,8 +70,7 @@ impl Track for Spans {
     }
 
     fn clear(&mut self) {
-        self.others.clear();
-        self.count = 0;
+        *self = Spans::new();
     }
 }
 

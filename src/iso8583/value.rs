@@ -15,10 +15,18 @@ pub(super) fn decode<'a>(plan: &Plan, wire: &'a [u8]) -> Cow<'a, [u8]> {
     let body = wire.get(usize::from(plan.prefix_len)..).unwrap_or_default();
     match plan.encoding {
         Encoding::Ascii | Encoding::Binary => Cow::Borrowed(body),
-        Encoding::Ebcdic => Cow::Owned(from_ebcdic(body)),
-        Encoding::Bcd { pad, fill } => Cow::Owned(unpack(plan, wire, body, pad, fill)),
-        Encoding::HexText => Cow::Owned(from_hex(plan, body)),
-        Encoding::BigEndian => Cow::Owned(decimal(body)),
+        _ => Cow::Owned(converted(plan, wire, body)),
+    }
+}
+
+#[inline(never)]
+fn converted(plan: &Plan, wire: &[u8], body: &[u8]) -> Vec<u8> {
+    match plan.encoding {
+        Encoding::Ascii | Encoding::Binary => body.to_vec(),
+        Encoding::Ebcdic => from_ebcdic(body),
+        Encoding::Bcd { pad, fill } => unpack(plan, wire, body, pad, fill),
+        Encoding::HexText => from_hex(plan, body),
+        Encoding::BigEndian => decimal(body),
     }
 }
 

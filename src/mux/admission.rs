@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome, Transmit};
-use super::core::{Mux, TombKindOf};
+use super::action::{Action, Doubt, Fact, Failure, FinalState, JournalOp, Outcome};
+use super::core::{Mux, Pulled, TombKindOf};
 use super::event::{ClientTag, TxId};
+use super::keys::KeyPlace;
 use super::known::Known;
 use super::mutant::Mutant;
 use super::records::{self, Record, State, Status};
@@ -40,15 +41,17 @@ impl Mux {
         if let Some(failure) = refusal {
             return self.refuse(client, &request, failure);
         }
-        match self.known(&request, None) {
-            Known::Stranger => self.admit(now, client, request, record),
+        let place = self.keys.look_up(request.key());
+        let known = place.index.map_or(Known::Stranger, |index| self.known(&request, index, None));
+        match known {
+            Known::Stranger => self.admit(now, client, request, record, place),
             Known::Repeats(id) => self.take_place(now, client, id),
             Known::WasDelivered(id) => self.give_again(now, client, id),
             Known::HasAnswer(bytes, class) => {
                 let outcome = Outcome::Answered { bytes, class };
                 self.actions.push_back(Action::Reply { id: None, client, outcome });
             }
-            Known::Joins(owner) => self.admit_joined(now, client, request, record, owner),
+            Known::Joins(owner) => self.admit_joined(now, client, request, record, place, owner),
             Known::Refused(failure) => self.refuse(client, &request, failure),
         }
     }
@@ -61,7 +64,14 @@ impl Mux {
         self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
     }
 
-    fn admit(&mut self, now: Now, client: ClientTag, request: Box<Request>, record: Option<Record>) {
+    fn admit(
+        &mut self,
+        now: Now,
+        client: ClientTag,
+        request: Box<Request>,
+        record: Option<Record>,
+        place: KeyPlace,
+    ) {
         let make_good = request.make_good();
         if let Some(failure) = self.why_not(make_good) {
             return self.refuse(client, &request, failure);
@@ -69,12 +79,14 @@ impl Mux {
         let terminal = request.tid().filter(|_| self.settings.lock_terminal);
         let terminal = terminal.map(|tid| self.terminals.enter(tid));
         self.statistics.taken(&request);
-        let id = self.enter(now, client, request, record, terminal, Phase::Queued);
+        let id = self.enter(now, client, request, record, place, terminal, Phase::Queued);
         if make_good == MakeGood::CarryOn {
             // Carried on whatever becomes of its client, so it is journaled as soon as it is accepted.
             self.journal_intent(id);
         }
         match terminal {
+            // Most have nobody before them.
+            Some(index) if self.terminals.seize(index, id) => self.its_turn(now, id),
             Some(index) => {
                 self.place(id, Place::Waiting);
                 self.next_of_terminal(now, index);
@@ -107,16 +119,18 @@ impl Mux {
         (self.settings.journaled && !self.journal_up).then_some(Failure::JournalDown)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn enter(
         &mut self,
         now: Now,
         client: ClientTag,
         request: Box<Request>,
         record: Option<Record>,
+        place: KeyPlace,
         terminal: Option<TerminalIndex>,
         phase: Phase,
     ) -> TxId {
-        let key = self.keys.enter(request.key());
+        let key = self.keys.enter_at(place, request.key());
         let deadline = now.uptime + self.settings.queue_timeout;
         let id = self
             .transactions
@@ -145,12 +159,13 @@ impl Mux {
         client: ClientTag,
         request: Box<Request>,
         record: Option<Record>,
+        place: KeyPlace,
         owner: TxId,
     ) {
         if !self.has_room() {
             return self.refuse(client, &request, Failure::QueueFull);
         }
-        let id = self.enter(now, client, request, record, None, Phase::Joined(owner));
+        let id = self.enter(now, client, request, record, place, None, Phase::Joined(owner));
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.joined = true;
         }
@@ -323,8 +338,8 @@ impl Mux {
     /// Whether the state of its key, which may have changed while it waited, still lets it go. If not, it is ended.
     fn may_go(&mut self, now: Now, id: TxId) -> bool {
         let Some(transaction) = self.transactions.get(id) else { return false };
-        let request = transaction.request.clone();
-        match self.known(&request, Some(id)) {
+        let (request, key) = (transaction.request.clone(), transaction.key);
+        match self.known(&request, key, Some(id)) {
             Known::Stranger | Known::Repeats(_) => true,
             Known::WasDelivered(other) => {
                 if let Some(client) = self.transactions.get_mut(id).and_then(|t| t.client.take()) {
@@ -459,7 +474,7 @@ impl Mux {
     }
 
     /// Takes the next request that may go out.
-    pub(super) fn pull_request(&mut self, now: Now) -> Option<Transmit> {
+    pub(super) fn pull_request(&mut self, now: Now) -> Option<Pulled> {
         while let Some(id) = self.ready.front(&self.transactions) {
             self.unplace(id);
             if self.yields_to_reversal(now, id) {
@@ -482,15 +497,15 @@ impl Mux {
             }
             transaction.phase = Phase::InFlight;
             transaction.left_at = Some(now.uptime);
-            let bytes = transaction.request.bytes().clone();
+            let len = transaction.request.bytes().len();
             self.place(id, Place::InFlight);
-            if self.mutant(Mutant::DoubleSend) && bytes.len() % 2 == 0 {
+            if self.mutant(Mutant::DoubleSend) && len % 2 == 0 {
                 self.place(id, Place::Ready);
             }
             if self.mutant(Mutant::TerminalNotLocked) {
                 self.free_terminal(now, id);
             }
-            return Some(Transmit { id: Some(id), bytes });
+            return Some(Pulled::Request(id));
         }
         None
     }

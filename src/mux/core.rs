@@ -142,11 +142,23 @@ impl Mux {
     /// The next message for the link, if the link is up and there is one. From now on its bytes count as sent, so they
     /// belong to this one connection and die with it.
     pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
+        self.transmit_with(now, |id, bytes| Transmit { id, bytes: bytes.clone() })
+    }
+
+    /// The same without a copy of the message for the caller to keep: whatever `write` makes of it.
+    pub fn transmit_with<T>(&mut self, now: Now, write: impl FnOnce(Option<TxId>, &Bytes) -> T) -> Option<T> {
+        match self.pull(now)? {
+            Pulled::Request(id) => Some(write(Some(id), self.transactions.get(id)?.request.bytes())),
+            Pulled::Made(id, bytes) => Some(write(id, &bytes)),
+        }
+    }
+
+    fn pull(&mut self, now: Now) -> Option<Pulled> {
         if !self.link_up {
             return None;
         }
         if let Some(bytes) = self.host_replies.pop_front() {
-            return Some(Transmit { id: None, bytes });
+            return Some(Pulled::Made(None, bytes));
         }
         // What is owed and what is new take turns, so that neither a long list of reversals nor a flood of requests
         // keeps the other from the link. (Order within a terminal is the terminals' business, not this one's.)
@@ -301,44 +313,39 @@ impl Mux {
 
     /// Takes it out of the list it waits in, if it does.
     pub(super) fn unplace(&mut self, id: TxId) {
+        self.place(id, Place::None);
+    }
+
+    /// Puts it into another list than the one it waits in.
+    pub(super) fn place(&mut self, id: TxId, place: Place) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let place = std::mem::replace(&mut transaction.place, Place::None);
+        let before = std::mem::replace(&mut transaction.place, place);
         let terminal = transaction.terminal;
-        match place {
-            Place::None => {}
-            Place::Turn => self.turn.remove(&mut self.transactions, id),
-            Place::Ready => self.ready.remove(&mut self.transactions, id),
-            Place::OwedReady => self.owed_ready.remove(&mut self.transactions, id),
-            Place::InFlight => self.in_flight.remove(&mut self.transactions, id),
-            Place::Waiting | Place::OwedWaiting => {
-                let Some(terminal) = terminal.and_then(|index| self.terminals.get_mut(index)) else { return };
-                match place {
-                    Place::Waiting => terminal.waiting.remove(&mut self.transactions, id),
-                    _ => terminal.owed.remove(&mut self.transactions, id),
-                }
-            }
+        if let Some((list, transactions)) = self.list_of(before, terminal) {
+            list.remove(transactions, id);
+        }
+        if let Some((list, transactions)) = self.list_of(place, terminal) {
+            list.push_back(transactions, id);
         }
     }
 
-    pub(super) fn place(&mut self, id: TxId, place: Place) {
-        self.unplace(id);
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        transaction.place = place;
-        let terminal = transaction.terminal;
-        match place {
-            Place::None => {}
-            Place::Turn => self.turn.push_back(&mut self.transactions, id),
-            Place::Ready => self.ready.push_back(&mut self.transactions, id),
-            Place::OwedReady => self.owed_ready.push_back(&mut self.transactions, id),
-            Place::InFlight => self.in_flight.push_back(&mut self.transactions, id),
-            Place::Waiting | Place::OwedWaiting => {
-                let Some(terminal) = terminal.and_then(|index| self.terminals.get_mut(index)) else { return };
-                match place {
-                    Place::Waiting => terminal.waiting.push_back(&mut self.transactions, id),
-                    _ => terminal.owed.push_back(&mut self.transactions, id),
-                }
-            }
-        }
+    /// The list that `place` stands for, and what stands in it.
+    #[inline]
+    fn list_of(
+        &mut self,
+        place: Place,
+        terminal: Option<TerminalIndex>,
+    ) -> Option<(&mut List<PLACE>, &mut Arena<Transaction>)> {
+        let list = match place {
+            Place::None => return None,
+            Place::Turn => &mut self.turn,
+            Place::Ready => &mut self.ready,
+            Place::OwedReady => &mut self.owed_ready,
+            Place::InFlight => &mut self.in_flight,
+            Place::Waiting => &mut self.terminals.get_mut(terminal?)?.waiting,
+            Place::OwedWaiting => &mut self.terminals.get_mut(terminal?)?.owed,
+        };
+        Some((list, &mut self.transactions))
     }
 
     pub(super) fn set_timer(&mut self, id: TxId, timer: Timer) {
@@ -460,6 +467,14 @@ impl Mux {
         }
         self.next_of_terminal(now, index);
     }
+}
+
+/// What was pulled for the link.
+pub(super) enum Pulled {
+    /// A client's request as it came.
+    Request(TxId),
+    /// What was made for it: a reversal, a repeat, an answer to the host.
+    Made(Option<TxId>, Bytes),
 }
 
 /// One transaction as the mux sees it.

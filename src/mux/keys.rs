@@ -19,6 +19,13 @@ use crate::rules::{MatchKey, Request};
 /// A key's place in [`Keys`].
 pub(super) type KeyIndex = u32;
 
+/// Where a key stands, if it is known; good until a key is entered or forgotten.
+#[derive(Clone, Copy)]
+pub(super) struct KeyPlace {
+    hash: u64,
+    pub(super) index: Option<KeyIndex>,
+}
+
 /// A tombstone's name; nobody else ever gets it.
 pub(super) type TombId = TxId;
 
@@ -141,19 +148,26 @@ impl Keys {
     }
 
     pub(super) fn find(&self, key: &MatchKey) -> Option<KeyIndex> {
-        self.find_hashed(key, self.hasher.hash_one(key))
+        self.look_up(key).index
     }
 
-    fn find_hashed(&self, key: &MatchKey, hash: u64) -> Option<KeyIndex> {
+    /// Where `key` stands, or will.
+    pub(super) fn look_up(&self, key: &MatchKey) -> KeyPlace {
+        let hash = self.hasher.hash_one(key);
         let slots = &self.slots;
         let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|slot| slot.key == *key);
-        self.by_key.find(hash, is_it).copied()
+        KeyPlace { hash, index: self.by_key.find(hash, is_it).copied() }
     }
 
     /// The slot of `key`, made if it was not known.
     pub(super) fn enter(&mut self, key: &MatchKey) -> KeyIndex {
-        let hash = self.hasher.hash_one(key);
-        if let Some(index) = self.find_hashed(key, hash) {
+        self.enter_at(self.look_up(key), key)
+    }
+
+    /// The same for a key that was looked up just now.
+    pub(super) fn enter_at(&mut self, place: KeyPlace, key: &MatchKey) -> KeyIndex {
+        let KeyPlace { hash, index } = place;
+        if let Some(index) = index {
             return index;
         }
         let slot = KeySlot { key: key.clone(), hash, live: SmallVec::new(), tombs: SmallVec::new() };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::action::{Fact, Failure, JournalOp};
 use super::core::Mux;
 use super::event::TxId;
-use super::keys::TombKind;
+use super::keys::{KeyIndex, TombKind};
 use super::mutant::Mutant;
 use super::transaction::{OwedState, Phase};
 use crate::dialect::RequestClass;
@@ -29,9 +29,8 @@ pub(super) enum Known {
 }
 
 impl Mux {
-    /// What is known of a request's key, itself (`except`) left aside.
-    pub(super) fn known(&mut self, request: &Request, except: Option<TxId>) -> Known {
-        let Some(index) = self.keys.find(request.key()) else { return Known::Stranger };
+    /// What is known of a request's key, which stands at `index`, itself (`except`) left aside.
+    pub(super) fn known(&mut self, request: &Request, index: KeyIndex, except: Option<TxId>) -> Known {
         let Some(slot) = self.keys.get(index) else { return Known::Stranger };
         let mti = request.mti();
         let repeats = mti.is_repeat() && request.make_good() != MakeGood::Nothing;

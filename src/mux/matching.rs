@@ -418,8 +418,8 @@ impl Mux {
 
 /// Whether the amounts agree; `None` where one of both has none.
 fn agree_in_amount(request: &Request, answer: &Answer) -> Option<bool> {
-    let told = answer.message().value(field::AMOUNT)?;
-    Some(told == request.message().value(field::AMOUNT)?)
+    let (told, asked) = (answer.message(), request.message());
+    (told.has(field::AMOUNT) && asked.has(field::AMOUNT)).then(|| told.agrees_with(asked, field::AMOUNT))
 }
 
 fn is_overdue(transaction: &Transaction, now: Now) -> bool {

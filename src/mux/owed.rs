@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::action::{Doubt, Fact, FinalState, JournalOp, Transmit};
-use super::core::{Mux, TombKindOf};
+use super::action::{Doubt, Fact, FinalState, JournalOp};
+use super::core::{Mux, Pulled, TombKindOf};
 use super::event::TxId;
 use super::mutant::Mutant;
 use super::transaction::{Owed, OwedState, Owing, Phase, Place, Timer, Transaction};
@@ -124,7 +124,7 @@ impl Mux {
     }
 
     /// Takes the next reversal or advice that may go out.
-    pub(super) fn pull_owed(&mut self, now: Now) -> Option<Transmit> {
+    pub(super) fn pull_owed(&mut self, now: Now) -> Option<Pulled> {
         while let Some(id) = self.owed_ready.front(&self.transactions) {
             self.unplace(id);
             if self.waits_for_key(id) || self.waits_for_journal(id) {
@@ -139,7 +139,7 @@ impl Mux {
     }
 
     /// Writes it to the link, for the first time or again.
-    pub(super) fn send_owed(&mut self, now: Now, id: TxId) -> Option<Transmit> {
+    pub(super) fn send_owed(&mut self, now: Now, id: TxId) -> Option<Pulled> {
         let key = self.key_of(id);
         let timeout = now.uptime + self.settings.reversal_timeout;
         let transaction = self.transactions.get_mut(id)?;
@@ -170,7 +170,7 @@ impl Mux {
         if let Some(key) = key {
             self.fact(Fact::ReversalSent { id, key, attempt });
         }
-        Some(Transmit { id: Some(id), bytes })
+        Some(Pulled::Made(Some(id), bytes))
     }
 
     /// Whether its intent is not durable yet: an advice whose key was reserved when its turn came.

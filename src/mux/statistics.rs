@@ -141,8 +141,9 @@ impl Statistics {
         }
         // A partial approval says what it approves.
         let amount = amount(answer.message()).or_else(|| amount(request)).unwrap_or(0);
-        let secured = if is_refund(request) { -amount } else { amount };
+        let mut secured = amount;
         if is_refund(request) {
+            secured = -amount;
             self.refunded = self.refunded.saturating_add(amount);
         }
         self.secured = self.secured.saturating_add(secured);
@@ -171,10 +172,15 @@ fn amount(message: &Message) -> Option<i64> {
     if digits.len() > AMOUNT_DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0, |amount, digit| {
+    let mut amount = 0;
+    for digit in &*digits {
         let digit = digit.wrapping_sub(b'0');
-        (digit <= 9).then_some(amount * 10 + i64::from(digit))
-    })
+        if digit > 9 {
+            return None;
+        }
+        amount = amount * 10 + i64::from(digit);
+    }
+    Some(amount)
 }
 
 impl Mux {

@@ -1,7 +1,7 @@
 //! The queues of the terminals: one transaction at a time, in order of arrival, reversals first.
 
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 use super::arena::List;
 use super::event::TxId;
@@ -14,6 +14,8 @@ pub(super) type TerminalIndex = u32;
 /// One terminal that has something to do.
 pub(super) struct Terminal {
     tid: Tid,
+    /// Of the TID, so that it is hashed once.
+    hash: u64,
     /// What it is busy with: from its turn until its reply is delivered or its reversal no longer holds it.
     pub(super) busy: Option<TxId>,
     /// Requests that wait, oldest first.
@@ -42,13 +44,14 @@ impl Terminals {
 
     /// The terminal of `tid`, made if it had nothing to do.
     pub(super) fn enter(&mut self, tid: &Tid) -> TerminalIndex {
-        let hash = hash_of(&self.hasher, tid);
+        let hash = self.hasher.hash_one(tid);
         let slots = &self.slots;
         let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|t| t.tid == *tid);
         if let Some(index) = self.by_tid.find(hash, is_it) {
             return *index;
         }
-        let terminal = Terminal { tid: tid.clone(), busy: None, waiting: List::new(), owed: List::new() };
+        let terminal =
+            Terminal { tid: tid.clone(), hash, busy: None, waiting: List::new(), owed: List::new() };
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = Some(terminal);
@@ -59,10 +62,9 @@ impl Terminals {
                 (self.slots.len() - 1) as u32
             }
         };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.by_tid.insert_unique(hash, index, |index| {
-            slots[*index as usize].as_ref().map_or(0, |terminal| hash_of(hasher, &terminal.tid))
-        });
+        let slots = &self.slots;
+        let hash_of = |index: &u32| slots[*index as usize].as_ref().map_or(0, |terminal| terminal.hash);
+        self.by_tid.insert_unique(hash, index, hash_of);
         index
     }
 
@@ -74,14 +76,23 @@ impl Terminals {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
+    /// Makes the terminal busy with `id`, if it has nothing else to do.
+    pub(super) fn seize(&mut self, index: TerminalIndex, id: TxId) -> bool {
+        let Some(terminal) = self.get_mut(index) else { return false };
+        let is_free = terminal.busy.is_none() && terminal.waiting.is_empty() && terminal.owed.is_empty();
+        if is_free {
+            terminal.busy = Some(id);
+        }
+        is_free
+    }
+
     /// Forgets the terminal if it has nothing left to do.
     pub(super) fn leave(&mut self, index: TerminalIndex) {
         let Some(terminal) = self.get(index) else { return };
         if terminal.busy.is_some() || !terminal.waiting.is_empty() || !terminal.owed.is_empty() {
             return;
         }
-        let hash = hash_of(&self.hasher, &terminal.tid);
-        if let Ok(entry) = self.by_tid.find_entry(hash, |other| *other == index) {
+        if let Ok(entry) = self.by_tid.find_entry(terminal.hash, |other| *other == index) {
             entry.remove();
         }
         self.slots[index as usize] = None;
@@ -92,8 +103,4 @@ impl Terminals {
     pub(super) fn len(&self) -> usize {
         self.by_tid.len()
     }
-}
-
-fn hash_of(hasher: &hashbrown::DefaultHashBuilder, tid: &impl Hash) -> u64 {
-    hasher.hash_one(tid)
 }

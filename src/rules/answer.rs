@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::key::{KeyFields, MatchKey};
 use crate::dialect::{Dialect, RequestClass, ReversalClass};
 use crate::iso8583::mask::Track2;
-use crate::iso8583::{FieldNumber, Lenient, Message, Mti, field};
+use crate::iso8583::{FieldNumber, Lenient, Message, Mti, ParseError, field};
 
 /// SocketQueue's weights, by which candidates for an answer are compared where the key alone does not decide.
 const SCORE_MTI: u32 = 10;
@@ -28,13 +30,39 @@ impl Answer {
     /// what it says, and whose transaction it was stays in doubt.
     pub fn read(dialect: &Dialect, keys: &KeyFields, lenient: Lenient) -> Answer {
         let Lenient { message, trouble } = lenient;
-        let says_something = trouble.is_none() || message.has(field::RESPONSE_CODE);
-        let key = if says_something { MatchKey::of(&message, keys) } else { None };
-        let code = message.value(field::RESPONSE_CODE);
-        let request_class = dialect.codes.of_request(code.as_deref());
-        let reversal_class = dialect.codes.of_reversal(code.as_deref());
-        drop(code);
-        Answer { message, key, request_class, reversal_class }
+        let mut answer = Answer::of(message);
+        answer.learn(dialect, keys, trouble.is_none());
+        answer
+    }
+
+    /// Reads a host's message into a box: an answer is large, and so it is read where it stays. With it what stopped the
+    /// reading, if anything did.
+    ///
+    /// # Errors
+    /// Those of [`Message::parse_lenient`].
+    pub fn read_boxed(
+        dialect: &Dialect,
+        keys: &KeyFields,
+        raw: Bytes,
+    ) -> Result<(Box<Answer>, Option<ParseError>), ParseError> {
+        let mut answer = Box::new(Answer::of(Message::unread(&dialect.schema, raw)));
+        let trouble = answer.message.read_leniently()?;
+        answer.learn(dialect, keys, trouble.is_none());
+        Ok((answer, trouble))
+    }
+
+    fn of(message: Message) -> Answer {
+        let (request_class, reversal_class) = (RequestClass::InDoubt, ReversalClass::Retry);
+        Answer { message, key: None, request_class, reversal_class }
+    }
+
+    /// Learns from its message what it says, and to whom.
+    fn learn(&mut self, dialect: &Dialect, keys: &KeyFields, is_whole: bool) {
+        let says_something = is_whole || self.message.has(field::RESPONSE_CODE);
+        self.key = if says_something { MatchKey::of(&self.message, keys) } else { None };
+        let code = self.message.value(field::RESPONSE_CODE);
+        self.request_class = dialect.codes.of_request(code.as_deref());
+        self.reversal_class = dialect.codes.of_reversal(code.as_deref());
     }
 
     /// Its MTI.

@@ -16,7 +16,10 @@ pub struct Tid(pub(crate) SmallVec<[u8; 16]>);
 /// Values stand one after the other, each closed with `|`; `|` and `\` inside a value have a `\` before them. So no
 /// two lists of values give the same key.
 #[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MatchKey(pub(crate) SmallVec<[u8; 32]>);
+pub struct MatchKey(pub(crate) SmallVec<[u8; INLINE]>);
+
+/// Keys of so many bytes stand in place.
+const INLINE: usize = 32;
 
 /// The fields by which a response finds its request (`queueMessageKeyFields`, default 11,41).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,11 @@ impl Clone for Tid {
 }
 
 impl MatchKey {
+    /// That of no key fields.
+    pub(super) fn empty() -> MatchKey {
+        MatchKey(SmallVec::new())
+    }
+
     /// The key of `message`; `None` when it lacks a key field.
     pub fn of(message: &Message, keys: &KeyFields) -> Option<MatchKey> {
         MatchKey::from_values(keys, |n| message.value(n))
@@ -50,9 +58,33 @@ impl MatchKey {
     /// The key with what `value` says of each key field.
     pub(super) fn from_values<'m>(
         keys: &KeyFields,
-        value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
+        of: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
     ) -> Option<MatchKey> {
-        let mut key = MatchKey(SmallVec::new());
+        let mut bytes = [0; INLINE];
+        let mut len = 0;
+        for n in &keys.0 {
+            let value = of(*n)?;
+            let place = bytes.get_mut(len..).and_then(|rest| rest.get_mut(..value.len() + 1));
+            let Some((end, place)) = place.and_then(<[u8]>::split_last_mut) else {
+                return MatchKey::long(keys, of);
+            };
+            place.copy_from_slice(&value);
+            *end = b'|';
+            len += value.len() + 1;
+        }
+        // All at once: each value is closed with one.
+        let has_no_others = bytes.iter().filter(|byte| is_special(byte)).count() == keys.0.len();
+        if has_no_others {
+            Some(MatchKey(SmallVec::from_buf_and_len(bytes, len)))
+        } else {
+            MatchKey::long(keys, of)
+        }
+    }
+
+    /// One that has a character to be escaped, or does not fit in place.
+    #[inline(never)]
+    fn long<'m>(keys: &KeyFields, value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>) -> Option<MatchKey> {
+        let mut key = MatchKey::empty();
         for n in &keys.0 {
             key.push(&value(*n)?);
         }
@@ -75,18 +107,18 @@ impl MatchKey {
     }
 
     fn push(&mut self, value: &[u8]) {
-        if value.iter().any(|byte| matches!(byte, b'|' | b'\\')) {
-            for byte in value {
-                if matches!(byte, b'|' | b'\\') {
-                    self.0.push(b'\\');
-                }
-                self.0.push(*byte);
+        for byte in value {
+            if is_special(byte) {
+                self.0.push(b'\\');
             }
-        } else {
-            self.0.extend_from_slice(value);
+            self.0.push(*byte);
         }
         self.0.push(b'|');
     }
+}
+
+fn is_special(byte: &u8) -> bool {
+    matches!(byte, b'|' | b'\\')
 }
 
 impl Clone for MatchKey {

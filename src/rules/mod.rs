@@ -21,7 +21,7 @@ pub use answer::Answer;
 pub use image::{AnswerRecord, JournalRecord, Restored, image, journal_record};
 pub use kept::KeptAnswer;
 pub use key::{KeyFields, MatchKey, Tid};
-pub use prepare::{Invalid, Rule, Violation, prepare, prepare_draft};
+pub use prepare::{Invalid, Rule, Unchecked, Violation, prepare, prepare_draft};
 pub use reply::{AdviceReply, echo_reply, refusal};
 pub use reversal::ReversalImage;
 

@@ -1,11 +1,14 @@
 //! The rules for what clients send.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::key::{KeyFields, MatchKey, Tid};
 use super::{MakeGood, Request};
-use crate::dialect::{Dialect, Expiration};
-use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, field};
+use crate::dialect::{Dialect, Expiration, Obligatory};
+use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, ParseError, Schema, field};
 use crate::time::{Civil, Now};
 
 /// One broken rule.
@@ -136,16 +139,65 @@ pub(super) fn list(violations: &[Violation]) -> String {
 /// # Errors
 /// All violations at once, those about presence first, in the order of the dialect's list.
 pub fn prepare(dialect: &Dialect, keys: &KeyFields, message: Message, now: Now) -> Result<Request, Invalid> {
+    let (key, tid, make_good) = check(dialect, keys, &message, now)?;
+    Ok(Request { message, key, tid, make_good })
+}
+
+/// A client's message before the rules were held against it, in the box that it will have as a [`Request`]: it is large,
+/// and so it is read where it stays.
+pub struct Unchecked(Box<Request>);
+
+impl Unchecked {
+    /// Reads a message as [`Message::parse`] does.
+    ///
+    /// # Errors
+    /// Those of [`Message::parse`], with the bytes.
+    pub fn read(schema: &Arc<Schema>, raw: Bytes) -> Result<Unchecked, (ParseError, Bytes)> {
+        let message = Message::unread(schema, raw);
+        let key = MatchKey::empty();
+        let mut unchecked = Box::new(Request { message, key, tid: None, make_good: MakeGood::Nothing });
+        match unchecked.message.read() {
+            Ok(()) => Ok(Unchecked(unchecked)),
+            Err(error) => Err((error, unchecked.message.raw().clone())),
+        }
+    }
+
+    /// The message.
+    pub fn message(&self) -> &Message {
+        &self.0.message
+    }
+
+    /// Holds the rules against it: see [`prepare`].
+    ///
+    /// # Errors
+    /// As [`prepare`].
+    pub fn check(mut self, dialect: &Dialect, keys: &KeyFields, now: Now) -> Result<Box<Request>, Invalid> {
+        let request = &mut *self.0;
+        (request.key, request.tid, request.make_good) = check(dialect, keys, &request.message, now)?;
+        Ok(self.0)
+    }
+}
+
+/// What makes a message a request.
+fn check(
+    dialect: &Dialect,
+    keys: &KeyFields,
+    message: &Message,
+    now: Now,
+) -> Result<(MatchKey, Option<Tid>, MakeGood), Invalid> {
     let mut checks = Checks { violations: Vec::new(), expired: 0 };
     checks.mti(message.mti());
-    checks.presence(dialect, keys, message.mti(), |n| message.has(n));
+    // Nearly all have what they must have, and that is told at one glance.
+    let obligatory = obligatory(dialect, message.mti());
+    if !obligatory.is_none_or(|obligatory| message.bitmap().has_all(&obligatory.set))
+        || !keys.0.iter().all(|n| message.has(*n))
+    {
+        checks.presence(dialect, keys, message.mti(), |n| message.has(n));
+    }
     checks.age(dialect, message.mti(), now, |n| message.value(n));
-    let key = MatchKey::of(&message, keys);
+    let key = MatchKey::of(message, keys);
     match (key, checks.violations.is_empty()) {
-        (Some(key), true) => {
-            let (tid, make_good) = (Tid::of(&message), MakeGood::of(dialect, &message));
-            Ok(Request { message, key, tid, make_good })
-        }
+        (Some(key), true) => Ok((key, Tid::of(message), MakeGood::of(dialect, message))),
         _ => Err(checks.into_invalid()),
     }
 }
@@ -188,6 +240,11 @@ pub fn prepare_draft(
     Err(checks.into_invalid())
 }
 
+/// What a request must have: those of 0200 for a 0201 too.
+fn obligatory(dialect: &Dialect, mti: Mti) -> Option<&Obligatory> {
+    dialect.obligatory.get(&mti).or_else(|| dialect.obligatory.get(&mti.first()))
+}
+
 /// Violations being collected.
 struct Checks {
     violations: Vec<Violation>,
@@ -214,9 +271,8 @@ impl Checks {
 
     fn presence(&mut self, dialect: &Dialect, keys: &KeyFields, mti: Mti, has: impl Fn(FieldNumber) -> bool) {
         // What is always there: the MTI, and the bitmap, which is made from the fields.
-        let has = |n: FieldNumber| n == field::MTI || n == field::BITMAP || has(n);
-        let obligatory = dialect.obligatory.get(&mti).or_else(|| dialect.obligatory.get(&mti.first()));
-        let obligatory = obligatory.map_or(&[][..], Vec::as_slice);
+        let has = |n: FieldNumber| has(n) || n == field::MTI || n == field::BITMAP;
+        let obligatory = obligatory(dialect, mti).map_or(&[][..], |list| &list[..]);
         for n in obligatory.iter().filter(|n| !has(**n)) {
             self.add(Some(*n), Rule::Required, None, format!("No field {n}"));
         }

@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use slog::{Drain, Logger};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::Settings;
 use super::backoff::Backoff;
 use super::handle::{Command, Drained, Handle, Notice, Policy, Shared};
 use super::link::{Link, Source};
+use super::queue;
 use super::report::{Down, Report};
 use super::sessions::{Orphan, Sessions};
 use crate::dialect::{Dialect, RequestClass};
@@ -70,7 +71,7 @@ pub struct Driver<S> {
     log: Logger,
     mask: MaskStyle,
 
-    queue: mpsc::UnboundedReceiver<Command>,
+    queue: queue::Receiver<Command>,
     shared: Arc<Shared>,
     /// The last handle is gone.
     abandoned: bool,
@@ -83,7 +84,8 @@ pub struct Driver<S> {
     envelopes: VecDeque<(Bytes, Bytes)>,
     next_rrn: u64,
 
-    commands: Vec<Command>,
+    /// Taken off the queue, not carried out yet.
+    commands: VecDeque<Command>,
     orphans: Vec<Orphan>,
     ops: Vec<JournalOp>,
     verdicts: Vec<Verdict>,
@@ -136,7 +138,7 @@ impl<S: Stream> Driver<S> {
             // Twelve digits that go on from where the process before stood, as long as it gave out fewer than a
             // thousand a second.
             next_rrn: now.wall_ms.unsigned_abs(),
-            commands: Vec::with_capacity(COMMANDS_MAX),
+            commands: VecDeque::new(),
             orphans: Vec::new(),
             ops: Vec::new(),
             verdicts: Vec::new(),
@@ -214,28 +216,25 @@ impl<S: Stream> Driver<S> {
     }
 
     fn take_commands(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
-        if self.abandoned {
-            return false;
-        }
-        let mut commands = std::mem::take(&mut self.commands);
-        let taken = match self.queue.poll_recv_many(cx, &mut commands, COMMANDS_MAX) {
-            Poll::Ready(0) => {
-                self.abandoned = true;
-                true
+        if self.commands.is_empty() && !self.abandoned {
+            match self.queue.poll_take(cx, &mut self.commands) {
+                Poll::Ready(more) => self.abandoned = !more,
+                Poll::Pending => return false,
             }
-            Poll::Ready(_) => true,
-            Poll::Pending => false,
-        };
+        }
         let mut submits = 0;
-        for command in commands.drain(..) {
+        let mut taken = 0;
+        while taken < COMMANDS_MAX
+            && let Some(command) = self.commands.pop_front()
+        {
+            taken += 1;
             submits += usize::from(matches!(command, Command::Submit { .. }));
             self.on_command(command, now);
         }
         if submits > 0 {
             self.shared.taken(submits);
         }
-        self.commands = commands;
-        taken
+        taken > 0
     }
 
     fn on_command(&mut self, command: Command, now: Now) {

@@ -12,10 +12,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::counts::Counts;
 use super::mailbox::{Mailbox, Notices};
+use super::queue;
 use super::report::LinkTally;
 use crate::iso8583::Mti;
 use crate::mux::{
@@ -29,7 +30,7 @@ pub const SUBMITS_MAX: usize = 8192;
 /// Reaches one upstream. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: queue::Sender<Command>,
     shared: Arc<Shared>,
 }
 
@@ -207,8 +208,8 @@ impl Seat {
 
 impl Handle {
     /// A handle, and the driver's end of it.
-    pub(super) fn new(policy: Policy) -> (Handle, mpsc::UnboundedReceiver<Command>, Arc<Shared>) {
-        let (commands, queue) = mpsc::unbounded_channel();
+    pub(super) fn new(policy: Policy) -> (Handle, queue::Receiver<Command>, Arc<Shared>) {
+        let (commands, queue) = queue::queue();
         let shared = Arc::new(Shared { policy, waiting: AtomicUsize::new(0) });
         (Handle { commands, shared: shared.clone() }, queue, shared)
     }
@@ -240,26 +241,26 @@ impl Handle {
     /// Counters and gauges; `None` when the upstream is no more.
     pub async fn snapshot(&self) -> Option<Snapshot> {
         let (reply, snapshot) = oneshot::channel();
-        self.commands.send(Command::Snapshot(reply)).ok()?;
+        self.send(Command::Snapshot(reply));
         snapshot.await.ok().map(|snapshot| *snapshot)
     }
 
     /// The oldest `most` open or parked transactions; `None` when the upstream is no more.
     pub async fn oldest(&self, most: usize) -> Option<Vec<Standing>> {
         let (reply, oldest) = oneshot::channel();
-        self.commands.send(Command::Oldest { most, reply }).ok()?;
+        self.send(Command::Oldest { most, reply });
         oldest.await.ok()
     }
 
     /// Sets the numbers of the statistics server: to zero, or to what they were before a restart. Metrics go on.
     pub fn set_statistics(&self, statistics: Statistics) {
-        let _ = self.commands.send(Command::SetStatistics(Box::new(statistics)));
+        self.send(Command::SetStatistics(Box::new(statistics)));
     }
 
     /// The truth about one transaction: open, or remembered because it was submitted with a [`Record`].
     pub async fn status(&self, id: TxId) -> Option<Status> {
         let (reply, status) = oneshot::channel();
-        self.commands.send(Command::Status { id, reply }).ok()?;
+        self.send(Command::Status { id, reply });
         status.await.ok().flatten()
     }
 
@@ -269,28 +270,33 @@ impl Handle {
     /// Why the order is not carried out; [`Objection::Unknown`] also when the upstream is no more.
     pub async fn operate(&self, order: Order) -> Result<(), Objection> {
         let (reply, result) = oneshot::channel();
-        self.commands.send(Command::Operate { order, reply }).map_err(|_| Objection::Unknown)?;
+        self.send(Command::Operate { order, reply });
         result.await.unwrap_or(Err(Objection::Unknown))
     }
 
     /// The transaction that is remembered under this key of a [`Record`].
     pub async fn find(&self, key: [u8; 32]) -> Option<TxId> {
         let (reply, found) = oneshot::channel();
-        self.commands.send(Command::Find { key, reply }).ok()?;
+        self.send(Command::Find { key, reply });
         found.await.ok().flatten()
     }
 
     /// Forgets which causes of trouble were logged before, so that each is logged once more.
     pub fn forget_causes(&self) {
-        let _ = self.commands.send(Command::ForgetCauses);
+        self.send(Command::ForgetCauses);
     }
 
     /// Takes no new requests, and comes to rest within `within`: what is in flight is answered, what is queued is sent
     /// while there is time, reversals get a try. `None` when the upstream was no more.
     pub async fn drain(&self, within: Duration) -> Option<Drained> {
         let (done, drained) = oneshot::channel();
-        self.commands.send(Command::Drain { within, done }).ok()?;
+        self.send(Command::Drain { within, done });
         drained.await.ok()
+    }
+
+    /// A driver that is no more has nothing left to be told; who waits for its reply finds the way back closed.
+    fn send(&self, command: Command) {
+        self.commands.send(command);
     }
 }
 
@@ -328,12 +334,12 @@ impl Session {
             self.handle.shared.taken(1);
             return Err(Failure::QueueFull);
         }
-        self.handle.commands.send(Command::Submit { seat: self.seat.clone(), slot, request, record }).map_err(
-            |_| {
-                self.handle.shared.taken(1);
-                Failure::Draining
-            },
-        )
+        let command = Command::Submit { seat: self.seat.clone(), slot, request, record };
+        if !self.handle.commands.send(command) {
+            self.handle.shared.taken(1);
+            return Err(Failure::Draining);
+        }
+        Ok(())
     }
 
     /// Asks again for what was submitted with this record before: nothing is sent. What is not known by it is refused
@@ -378,7 +384,7 @@ impl Session {
         self.handle.shared.policy.reverse_on_disconnect
     }
 
-    /// The notices that wait, in order. While there are none, the task is woken when one comes.
+    /// The notices that wait, in order. The task is woken when the next one comes.
     pub fn poll_notices(&mut self, cx: &mut Context<'_>) -> Poll<Notices> {
         self.seat.mailbox.poll_take(cx)
     }
@@ -389,9 +395,8 @@ impl Session {
         &self.seat
     }
 
-    /// A driver that is no more has nothing left to be told.
     fn send(&self, command: Command) {
-        let _ = self.handle.commands.send(command);
+        self.handle.send(command);
     }
 }
 

@@ -26,25 +26,23 @@ pub(super) fn read(
     payload: Bytes,
     report: &mut Report,
 ) -> Option<Incoming> {
-    let lenient = match Message::parse_lenient(&dialect.schema, payload) {
-        Ok(lenient) => lenient,
+    let (answer, trouble) = match Answer::read_boxed(dialect, keys, payload) {
+        Ok(read) => read,
         Err(error) => {
             report.unparseable(&error);
             return None;
         }
     };
-    let mti = lenient.message.mti();
-    let trouble = lenient.trouble;
+    let mti = answer.mti();
     if mti.is_request() {
         return match trouble {
             Some(error) => {
                 report.unparseable(&error);
                 None
             }
-            None => Some(Incoming::Request(Box::new(lenient.message))),
+            None => Some(Incoming::Request(Box::new(answer.message))),
         };
     }
-    let answer = Answer::read(dialect, keys, lenient);
     if let Some(trouble) = trouble {
         if strict {
             report.strict_refused(mti, &trouble);
@@ -56,5 +54,5 @@ pub(super) fn read(
         }
         report.troubled(mti, &trouble);
     }
-    Some(Incoming::Answer(Box::new(answer)))
+    Some(Incoming::Answer(answer))
 }

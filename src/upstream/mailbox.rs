@@ -37,16 +37,13 @@ impl Mailbox {
         }
     }
 
-    /// All that waits; nothing yet: the task is woken when something does.
+    /// All that waits. The task is woken when there is more, or anything at all.
     pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Notices> {
         let mut inner = self.lock();
-        if !inner.notices.is_empty() {
-            return Poll::Ready(std::mem::take(&mut inner.notices));
-        }
         if !inner.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
             inner.reader = Some(cx.waker().clone());
         }
-        Poll::Pending
+        if inner.notices.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut inner.notices)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -7,6 +7,7 @@ mod handle;
 mod incoming;
 mod link;
 mod mailbox;
+mod queue;
 mod report;
 mod sessions;
 mod shown_key;

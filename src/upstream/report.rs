@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use slog::{Logger, debug, error, info, warn};
+use slog::{Drain, Logger, debug, error, info, warn};
 
 use super::counts::Counts;
 use super::shown_key::Shown;
@@ -183,6 +183,8 @@ impl Report {
                     info!(log, "transaction ended"; "request" => %id, "mti" => %mti, self.shown(key),
                         "state" => words::state(*state), "age_ms" => millis(*age));
                 }
+                // What is not logged is not put together: this is each transaction's line.
+                _ if !log.is_debug_enabled() => {}
                 _ => {
                     debug!(log, "transaction ended"; "request" => %id, "mti" => %mti, self.shown(key),
                         "state" => words::state(*state), "age_ms" => millis(*age));

@@ -35,7 +35,7 @@ impl Output {
     ) -> Result<(), FrameError> {
         let before = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(message.len() + framing.overhead() + envelope.len());
+            self.bytes = BytesMut::with_capacity(message.len() + framing.overhead());
         }
         if let Err(error) = framing.encode(message, envelope, &mut self.bytes) {
             self.bytes.truncate(before);

@@ -176,7 +176,7 @@ impl<S: Stream> Session<S> {
     // -- from the upstream -------------------------------------------------------------------------------------------
 
     fn take_notices(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
-        while let Poll::Ready(notices) = self.upstream.poll_notices(cx) {
+        if let Poll::Ready(notices) = self.upstream.poll_notices(cx) {
             for notice in notices {
                 match notice {
                     Notice::Reply { slot, id, outcome } => self.on_reply(slot, id, outcome)?,

@@ -1,5 +1,6 @@
 //! The driver's side of the link: bytes in, bytes out, links that come and go.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,7 @@ use super::super::link::LinkEvent;
 use super::super::report::Down;
 use super::{Driver, Settings};
 use crate::framing::Frame;
-use crate::mux::Event;
+use crate::mux::{Event, Transmit};
 use crate::net::Stream;
 use crate::rules;
 use crate::time::Now;
@@ -125,24 +126,24 @@ impl<S: Stream> Driver<S> {
         self.envelopes.push_back((reply.clone(), envelope));
     }
 
-    fn envelope_of(&mut self, reply: &Bytes) -> Bytes {
-        let same = |(kept, _): &(Bytes, Bytes)| std::ptr::eq(kept.as_ptr(), reply.as_ptr());
-        let found = self.envelopes.iter().position(same);
-        found.and_then(|at| self.envelopes.remove(at)).map(|(_, envelope)| envelope).unwrap_or_default()
-    }
-
     /// Pulls messages from the core while there is room for them. From here on they count as sent.
     pub(super) fn pull(&mut self, now: Now) {
         while self.link.is_up() && self.output.len() < OUT_HIGH_WATER {
-            let Some(transmit) = self.mux.poll_transmit(now) else { return };
-            if self.log.is_trace_enabled() {
+            let is_shown = self.log.is_trace_enabled();
+            let Driver { mux, settings, output, envelopes, .. } = self;
+            let written = mux.transmit_with(now, |id, bytes| {
+                let envelope = match id {
+                    None if !envelopes.is_empty() => envelope_of(envelopes, bytes),
+                    _ => Bytes::new(),
+                };
+                let shown = is_shown.then(|| Transmit { id, bytes: bytes.clone() });
+                (shown, settings.framing.encode(bytes, &envelope, output))
+            });
+            let Some((shown, written)) = written else { return };
+            if let Some(transmit) = shown {
                 self.dump_transmit(&transmit);
             }
-            let envelope = match transmit.id {
-                None if !self.envelopes.is_empty() => self.envelope_of(&transmit.bytes),
-                _ => Bytes::new(),
-            };
-            if let Err(error) = self.settings.framing.encode(&transmit.bytes, &envelope, &mut self.output) {
+            if let Err(error) = written {
                 // Checked at start: the largest message fits the length field. Were it not so, silence on the link is
                 // what the core knows to deal with: the transaction is in doubt and is made good.
                 debug_assert!(false, "a message cannot be framed: {error}");
@@ -220,4 +221,11 @@ impl<S: Stream> Driver<S> {
         }
         false
     }
+}
+
+/// The envelope that was kept for this reply to a host's request.
+fn envelope_of(envelopes: &mut VecDeque<(Bytes, Bytes)>, reply: &Bytes) -> Bytes {
+    let same = |(kept, _): &(Bytes, Bytes)| std::ptr::eq(kept.as_ptr(), reply.as_ptr());
+    let found = envelopes.iter().position(same);
+    found.and_then(|at| envelopes.remove(at)).map(|(_, envelope)| envelope).unwrap_or_default()
 }

@@ -126,7 +126,7 @@ fn echo(dialect: &Dialect) -> Value {
     let mti = Mti::new(0x0800);
     let mut example = Map::new();
     example.insert("0".to_owned(), Value::from(mti.to_string()));
-    let obligatory = dialect.obligatory.get(&mti).map(Vec::as_slice).unwrap_or_default();
+    let obligatory = dialect.obligatory.get(&mti).map(|list| &list[..]).unwrap_or_default();
     let keys = [field::STAN, field::TID];
     let wanted = obligatory.iter().chain(keys.iter().filter(|n| !obligatory.contains(n)));
     for n in wanted.filter(|n| **n != field::MTI && **n != field::BITMAP) {

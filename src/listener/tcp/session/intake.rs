@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use slog::{Drain, info, warn};
 use tokio::io::ReadBuf;
 
@@ -19,7 +19,7 @@ use crate::listener::refusal;
 use crate::listener::slots::Open;
 use crate::mux::{Failure, TxId};
 use crate::net::Stream;
-use crate::rules::{self, MakeGood};
+use crate::rules::{self, MakeGood, Unchecked};
 
 /// Bytes taken from the socket at a time, on the stack.
 const CHUNK: usize = 8 * 1024;
@@ -27,14 +27,14 @@ const CHUNK: usize = 8 * 1024;
 impl<S: Stream> Session<S> {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Step {
         if self.more_frames && self.has_room() {
-            self.take_frames();
+            self.take_kept();
             return Ok(true);
         }
         if !self.wants_bytes() {
             return Ok(false);
         }
-        // On the stack, and copied from there: an idle connection owns no buffer, and a message kept for its reversal
-        // keeps its own bytes and no more.
+        // On the stack, and messages are copied from there: an idle connection owns no buffer, and a message kept for its
+        // reversal keeps its own bytes and no more.
         let mut chunk = [MaybeUninit::uninit(); CHUNK];
         let mut chunk = ReadBuf::uninit(&mut chunk);
         match Pin::new(&mut self.stream).poll_read(cx, &mut chunk) {
@@ -73,8 +73,13 @@ impl<S: Stream> Session<S> {
         if self.output.deliveries.is_worth_asking() {
             self.settle_acknowledged();
         }
-        self.input.extend_from_slice(bytes);
-        self.take_frames();
+        if self.input.is_empty() {
+            let rest = self.take_frames(bytes);
+            self.input.extend_from_slice(rest);
+        } else {
+            self.input.extend_from_slice(bytes);
+            self.take_kept();
+        }
     }
 
     fn on_eof(&mut self) -> Step {
@@ -89,20 +94,28 @@ impl<S: Stream> Session<S> {
         Ok(true)
     }
 
-    fn take_frames(&mut self) {
+    /// Takes messages from what was kept.
+    fn take_kept(&mut self) {
+        let mut input = std::mem::take(&mut self.input);
+        let rest = self.take_frames(&input).len();
+        if rest > 0 {
+            input.advance(input.len() - rest);
+            self.input = input;
+        }
+    }
+
+    /// Takes the messages off the front of `bytes` for which there is room. What is to be kept of them.
+    fn take_frames<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
         self.more_frames = false;
-        while !self.deaf {
+        while !self.deaf && !bytes.is_empty() {
             if !self.has_room() {
-                self.more_frames = !self.input.is_empty();
-                return;
-            }
-            if self.input.is_empty() {
-                break;
+                self.more_frames = true;
+                return bytes;
             }
             let Settings { framing, frame_len_max, .. } = &self.listener.settings;
-            match framing.next_frame(&self.listener.dialect.schema, *frame_len_max, &mut self.input) {
+            match framing.copy_frame(&self.listener.dialect.schema, *frame_len_max, &mut bytes) {
                 Ok(Some(frame)) => self.on_frame(frame),
-                Ok(None) => break,
+                Ok(None) => return bytes,
                 Err(error) => {
                     self.count(|counts| &counts.unreadable, 1);
                     info!(self.listener.log, "client's bytes are no message"; "peer" => %self.peer, "reason" => %error);
@@ -110,29 +123,28 @@ impl<S: Stream> Session<S> {
                 }
             }
         }
-        if self.deaf || self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
+        &[]
     }
 
     fn on_frame(&mut self, frame: Frame) {
         self.count(|counts| &counts.messages, 1);
         let dialect = self.listener.dialect.clone();
-        let message = match Message::parse(&dialect.schema, frame.payload.clone()) {
-            Ok(message) => message,
-            Err(error) => {
+        let unchecked = match Unchecked::read(&dialect.schema, frame.payload) {
+            Ok(unchecked) => unchecked,
+            Err((error, raw)) => {
                 self.count(|counts| &counts.unreadable, 1);
                 info!(self.listener.log, "client's message is not readable"; "peer" => %self.peer, "reason" => %error);
                 // As far as it can be read, it may tell enough for a response.
-                let readable = Message::parse_lenient(&dialect.schema, frame.payload).ok();
+                let readable = Message::parse_lenient(&dialect.schema, raw).ok();
                 let request = readable.map(|lenient| Box::new(lenient.message));
                 return self.reject(&dialect.refusals.invalid, request, &frame.envelope);
             }
         };
         let now = (self.listener.clock)();
-        let shown = self.listener.log.is_trace_enabled().then(|| message.clone());
-        let kept = (self.listener.settings.on_reject == OnReject::Respond).then(|| Box::new(message.clone()));
-        let prepared = rules::prepare(&dialect, self.upstream.key_fields(), message, now);
+        let copy = || Box::new(unchecked.message().clone());
+        let shown = self.listener.log.is_trace_enabled().then(copy);
+        let kept = (self.listener.settings.on_reject == OnReject::Respond).then(copy);
+        let prepared = unchecked.check(&dialect, self.upstream.key_fields(), now);
         let request = match prepared {
             Ok(request) => request,
             Err(invalid) => {
@@ -154,7 +166,7 @@ impl<S: Stream> Session<S> {
         });
         // One message a connection, as SocketQueue has it: what stands behind it is not sent.
         self.deaf |= self.listener.settings.close_after_reply;
-        if let Err(failure) = self.upstream.submit(slot, Box::new(request))
+        if let Err(failure) = self.upstream.submit(slot, request)
             && let Some(open) = self.slots.remove(slot, None)
         {
             self.refuse(failure, None, open.kept.request, &open.kept.envelope);
