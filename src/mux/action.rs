@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::event::{ClientTag, TxId};
 use super::records::{Record, Status};
-use super::recovery::{Stage, Withheld};
+use super::recovery::{Decision, Stage, Withheld};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::Mti;
 use crate::rules::{AnswerRecord, MatchKey, Request};
@@ -187,14 +187,16 @@ pub enum JournalOp {
         /// The transaction.
         id: TxId,
         /// Who and why.
-        reason: Box<str>,
+        decision: Decision,
+        /// Also if it was for another host: it goes to the one that there is.
+        force: bool,
     },
     /// A person has seen to a parked or listed one: it is over.
     Resolved {
         /// The transaction.
         id: TxId,
         /// Who and why.
-        reason: Box<str>,
+        decision: Decision,
     },
     /// One that had ended (`was`) is open again, to be made good.
     Reopened {

@@ -138,7 +138,16 @@ pub struct Order {
     pub id: TxId,
     /// What is to be done.
     pub what: What,
-    /// Who says so, and why: journaled in the same commit.
+    /// Who says so, and why.
+    pub decision: Decision,
+}
+
+/// Who has decided something, and why: journaled in the same commit as what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The person.
+    pub operator: Box<str>,
+    /// Why.
     pub reason: Box<str>,
 }
 
@@ -357,8 +366,8 @@ impl Mux {
     pub(super) fn operate(&mut self, now: Now, order: Order) {
         let id = order.id;
         let result = match order.what {
-            What::Retry { force } => self.retry(now, id, force, order.reason),
-            What::Resolve => self.resolve(now, id, order.reason),
+            What::Retry { force } => self.retry(now, id, force, order.decision),
+            What::Resolve => self.resolve(now, id, order.decision),
         };
         self.actions.push_back(Action::Operated { id, result });
     }
@@ -373,7 +382,7 @@ impl Mux {
         }
     }
 
-    fn retry(&mut self, now: Now, id: TxId, force: bool, reason: Box<str>) -> Result<(), Objection> {
+    fn retry(&mut self, now: Now, id: TxId, force: bool, decision: Decision) -> Result<(), Objection> {
         if self.listed_away.contains(&id) {
             return Err(Objection::NothingToSend);
         }
@@ -403,19 +412,19 @@ impl Mux {
         self.uncount_end(state);
         self.waits_for_person -= 1;
         self.records.reopened(id, id);
-        self.journal(|| JournalOp::Retried { id, reason });
+        self.journal(|| JournalOp::Retried { id, decision, force });
         self.fact(Fact::Retried { id, key });
         self.owe(now, id, *owed, Doubt::Operator);
         Ok(())
     }
 
-    fn resolve(&mut self, now: Now, id: TxId, reason: Box<str>) -> Result<(), Objection> {
+    fn resolve(&mut self, now: Now, id: TxId, decision: Decision) -> Result<(), Objection> {
         if self.listed_away.remove(&id) {
-            self.journal(|| JournalOp::Resolved { id, reason });
+            self.journal(|| JournalOp::Resolved { id, decision });
             return Ok(());
         }
         let state = self.waits_as(id)?;
-        self.journal(|| JournalOp::Resolved { id, reason });
+        self.journal(|| JournalOp::Resolved { id, decision });
         if let Some(key) = self.transactions.get(id).and_then(|t| self.keys.get(t.key)).map(|s| s.key.clone())
         {
             self.fact(Fact::Resolved { id, key });
