@@ -394,14 +394,27 @@ pub enum Fact {
         /// Its key.
         key: MatchKey,
     },
-    /// An answer after its deadline.
+    /// An answer to a request after its deadline.
     Late {
         /// The transaction.
         id: TxId,
+        /// The answer's MTI.
+        mti: Mti,
         /// Its key.
         key: MatchKey,
         /// What its response code means.
         class: RequestClass,
+    },
+    /// An answer to our reversal, or to an advice that is carried on, after the time of that sending.
+    OwedLate {
+        /// The transaction.
+        id: TxId,
+        /// The answer's MTI.
+        mti: Mti,
+        /// Its key.
+        key: MatchKey,
+        /// What its response code means.
+        class: ReversalClass,
     },
     /// The same answer again, or an answer to an ended transaction that changes nothing.
     Again {
