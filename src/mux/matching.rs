@@ -415,6 +415,9 @@ impl Mux {
                 self.journal(|| JournalOp::Reopened { id: new, was: id });
             }
             Counted::Before { row } => {
+                if let Some(transaction) = self.transactions.get_mut(new) {
+                    transaction.restarted = true;
+                }
                 self.tally.recovered += 1;
                 self.tally.open += 1;
                 self.journal(|| JournalOp::Adopt { id: new, row });

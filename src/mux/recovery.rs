@@ -193,6 +193,7 @@ impl Mux {
             let mut transaction = Transaction::reopened(id, was, request, index, now.uptime);
             transaction.arrived = now.uptime.saturating_sub(age);
             transaction.left_at = Some(now.uptime);
+            transaction.restarted = true;
             transaction
         });
         if let Some(slot) = self.keys.get_mut(index) {
@@ -307,7 +308,8 @@ impl Mux {
             self.entomb(now, was, state, attempts, ended_ago, *lately);
         }
         if let Some(record) = record {
-            let status = Status { state, failure: None, answer: None, attempts, late: false };
+            let status =
+                Status { state, failure: None, answer: None, attempts, late: false, restarted: true };
             self.records.remember(now.uptime, was, record, status, ended_ago);
         }
     }
