@@ -12,13 +12,15 @@ mod scene;
 use restart::{World, world, world_with};
 use socketqueue::dialect::RequestClass;
 use socketqueue::mux::{
-    Event, Fact, FinalState, JournalOp, Objection, OnUndelivered, Order, Stage, State, TxId, What, Withheld,
+    Decision, Event, Fact, FinalState, JournalOp, Objection, OnUndelivered, Order, Stage, State, TxId, What,
+    Withheld,
 };
 
 const NOTHING: [&str; 0] = [];
 
 fn order(world: &mut World, id: TxId, what: What) -> Result<(), Objection> {
-    world.scene.handle(Event::Operator(Order { id, what, reason: "jo: seen on the host".into() }));
+    let decision = Decision { operator: "jo".into(), reason: "seen on the host".into() };
+    world.scene.handle(Event::Operator(Order { id, what, decision }));
     world.scene.operated.pop().unwrap()
 }
 
@@ -54,6 +56,19 @@ fn an_order_for_one_host_is_none_for_another() {
     let mut w = left_behind(Stage::Ordered, 1, |row| row.foreign = true);
     assert_eq!(why_listed(&mut w), Some(Withheld::OtherUpstream));
     assert_eq!(w.scene.host_got(), NOTHING);
+}
+
+#[test]
+fn an_order_by_force_for_another_host_is_carried_on_after_a_crash() {
+    let mut w = left_behind(Stage::Owed, 1, |row| row.foreign = true);
+    assert_eq!(why_listed(&mut w), Some(Withheld::OtherUpstream));
+    let id = w.recovered(0);
+    assert_eq!(order(&mut w, id, What::Retry { force: false }), Err(Objection::OtherUpstream));
+    assert_eq!(order(&mut w, id, What::Retry { force: true }), Ok(()));
+    assert_eq!(w.scene.host_got(), ["0400 1/7"]);
+    w.commit();
+    w.kill(1).link_up();
+    assert_eq!((why_listed(&mut w), w.scene.host_got()), (None, vec!["0400 1/7".to_owned()]));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use restart::{World, world, world_with};
 use socketqueue::iso8583::field;
 use socketqueue::mux::{
-    Event, Fact, FinalState, Objection, OnRestart, Order, Stage, State, TxId, What, Withheld,
+    Decision, Event, Fact, FinalState, Objection, OnRestart, Order, Stage, State, TxId, What, Withheld,
 };
 
 const NOTHING: [&str; 0] = [];
@@ -34,7 +34,8 @@ fn listed(world: &mut World) -> Vec<Withheld> {
 }
 
 fn order(world: &mut World, id: TxId, what: What) -> Result<(), Objection> {
-    world.scene.handle(Event::Operator(Order { id, what, reason: "jo: seen on the host".into() }));
+    let decision = Decision { operator: "jo".into(), reason: "seen on the host".into() };
+    world.scene.handle(Event::Operator(Order { id, what, decision }));
     world.scene.operated.pop().unwrap()
 }
 
@@ -392,7 +393,7 @@ fn a_parked_reversal_that_a_person_retries_has_all_its_tries_again() {
     assert_eq!(w.scene.host_got(), ["0400 1/7"]);
     assert_eq!((ended(&w, FinalState::Parked), w.scene.tally().owed), (0, 1));
     w.commit();
-    assert_eq!(w.row().reasons, ["jo: seen on the host"]);
+    assert_eq!(w.row().reasons, ["seen on the host"]);
     // Its key is reserved again.
     w.scene.sale('B', 1, 7);
     assert_eq!(w.scene.told(), ["B: KeyReserved"]);

@@ -1073,6 +1073,26 @@ fn the_status_tells_that_an_answer_came_late_before_and_after_the_end() {
 }
 
 #[test]
+fn a_late_answer_to_a_reversal_is_told_as_what_it_is_and_is_no_late_answer_to_the_sale() {
+    let mut s = scene();
+    s.keyed_sale('A', 1, 7, 9, 1).at(35.0).at(40.0).at(45.5).facts();
+    // Two sendings have timed out, the third is not due.
+    s.answer("0400", 1, 7, "000");
+    assert_eq!(s.tally().late, 1);
+    assert_eq!(
+        s.mux.status(s.id('A')).map(|status| (status.state, status.late)),
+        Some((State::Reversed, false))
+    );
+    let facts = s.whole_facts();
+    let told = facts.iter().find_map(|fact| match fact {
+        Fact::OwedLate { mti, class, .. } => Some((mti.to_string(), *class)),
+        _ => None,
+    });
+    assert_eq!(told, Some(("0410".to_owned(), socketqueue::dialect::ReversalClass::Accepted)));
+    assert!(!facts.iter().any(|fact| matches!(fact, Fact::Late { .. })), "{facts:?}");
+}
+
+#[test]
 fn who_asked_again_and_has_the_answer_keeps_it_when_the_first_turns_out_not_to_have_it() {
     let mut s = scene();
     s.keyed_sale('A', 1, 7, 9, 1).answer("0200", 1, 7, "000").told();

@@ -12,7 +12,7 @@ use slog::o;
 use super::commands::{Asked, Body, checked, note, refused};
 use super::routes::{App, problem};
 use super::serve::Peer;
-use crate::mux::{Objection, Order, TxId, What};
+use crate::mux::{Decision, Objection, Order, TxId, What};
 
 /// Which transaction, who asks, and why.
 #[derive(Deserialize)]
@@ -56,9 +56,6 @@ async fn carry_out(
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    if asked.operator.contains(':') {
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, "operator: no colon, which ends it in the journal");
-    }
     let Some(id) = id_of(&request) else {
         return problem(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -74,8 +71,8 @@ async fn carry_out(
     let Some((_, handle)) = found else { return problem(StatusCode::NOT_FOUND, "there is no such upstream") };
     let log = app.log.new(o!("request" => id.to_string(), "force" => force));
     note(&log, text, &asked, &peer);
-    let reason = format!("{}: {}", asked.operator, asked.reason).into_boxed_str();
-    match handle.operate(Order { id, what, reason }).await {
+    let decision = Decision { operator: asked.operator.into(), reason: asked.reason.into() };
+    match handle.operate(Order { id, what, decision }).await {
         Ok(()) => Json(json!({ "done": true })).into_response(),
         Err(objection) => {
             let (status, name) = match objection {

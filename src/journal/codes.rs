@@ -1,7 +1,19 @@
 //! Numbers that stand in the file. They are never given another meaning.
 
 use crate::dialect::RequestClass;
-use crate::mux::{self, FinalState};
+use crate::iso8583::mask::{self, MaskStyle};
+use crate::mux::{self, Decision, FinalState};
+
+/// Decisions of persons about a row, as notes have them: it is sent again; the same with force; it is over.
+pub(super) const RETRIED: &str = "retried";
+pub(super) const FORCED: &str = "forced";
+pub(super) const RESOLVED: &str = "resolved";
+
+/// Operator and reason as they are kept: what a person typed, without card numbers.
+pub(super) fn shown(decision: &Decision) -> (String, String) {
+    let shown = |text: &str| mask::free_text(text, MaskStyle::default());
+    (shown(&decision.operator), shown(&decision.reason))
+}
 
 /// How far a transaction in the journal has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -54,6 +54,16 @@ pub enum JournalError {
         /// The schema that is known.
         known: i64,
     },
+    /// A build before the first release wrote it.
+    #[error("journalFile {}: has schema {found} of a build before the first release, this release has {known}; let the build that wrote it run until nothing is open in it (`socketqueue journal list` of that build), then move it away with its -wal and .key files, or give another journalFile", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The schema that it has.
+        found: i64,
+        /// The schema of this release.
+        known: i64,
+    },
     /// Its contents contradict themselves.
     #[error("journalFile {}: is damaged ({what}); keep it with its -wal file, save what can be read (`sqlite3 FILE .recover`), compare it with the host's list, then move it away", path.display())]
     Damaged {

@@ -97,8 +97,31 @@ pub struct OpenRow {
     pub record: Option<Record>,
     /// Whether its key was used again while it was parked or listed.
     pub superseded: bool,
-    /// Whether a person has said that it be sent to whatever host there is.
-    pub forced: bool,
+    /// Whether a person has said that it be sent to a host that it was not for.
+    pub forced: Forced,
+}
+
+/// To which host a person has ordered that a row of another one be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// To none.
+    No,
+    /// To that of the gateway that took the order.
+    To(UpstreamIdentity),
+    /// To that of the next gateway that opens the journal: the order was written into it while none had it.
+    ToAny,
+}
+
+impl OpenRow {
+    /// Whether it may be sent to `host`.
+    pub fn is_for(&self, host: &UpstreamIdentity) -> bool {
+        let is_forced = match &self.forced {
+            Forced::No => false,
+            Forced::To(other) => other == host,
+            Forced::ToAny => true,
+        };
+        self.upstream == *host || is_forced
+    }
 }
 
 /// What has ended and is remembered for those who ask.

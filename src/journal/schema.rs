@@ -3,12 +3,14 @@
 //! `records` has no card data and is kept `keepRecords`. `images` has one sealed message for each row that may still have
 //! to be sent: what is open, and what ended less than `lateWindow` ago. So the open rows are found without an index, and
 //! the pages of erased images are used again. Nothing is unique but row numbers: with the terminal lock off a terminal may
-//! have several transactions at a time, and the keys of all of them may be the same.
+//! have several transactions at a time, and the keys of all of them may be the same. `notes` has what was decided about a record:
+//! `operator` is null where no person did, `upstream` is the host of the gateway that took an order, null where it was
+//! written into the file.
 
 /// `application_id` of a journal: "SQJ1".
 pub(super) const APPLICATION_ID: i64 = 0x5351_4A31;
-/// `user_version`: the newest schema that this release knows.
-pub(super) const VERSION: i64 = 1;
+/// `user_version`: the schema that this release reads and writes. No release had an older one.
+pub(super) const VERSION: i64 = 2;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE settings (
@@ -61,9 +63,12 @@ CREATE TABLE notes (
     record INTEGER NOT NULL,
     at_ms INTEGER NOT NULL,
     what TEXT NOT NULL,
-    reason TEXT NOT NULL
+    operator TEXT,
+    reason TEXT NOT NULL,
+    upstream INTEGER
 );
 CREATE INDEX records_asked ON records (ended_ms) WHERE idempotency_body IS NOT NULL;
+CREATE INDEX notes_of ON notes (record);
 ";
 
 pub(super) const INSERT_RECORD: &str = "
@@ -74,7 +79,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?
 
 /// Once, also when it is written again after a commit of unknown outcome.
 pub(super) const INSERT_NOTE: &str = "
-INSERT INTO notes (record, at_ms, what, reason) SELECT ?1, ?2, ?3, ?4
+INSERT INTO notes (record, at_ms, what, operator, reason, upstream) SELECT ?1, ?2, ?3, ?4, ?5, ?6
 WHERE NOT EXISTS (SELECT 1 FROM notes WHERE record = ?1 AND at_ms = ?2 AND what = ?3)";
 
 pub(super) const INSERT_IMAGE: &str =
@@ -114,12 +119,14 @@ pub(super) const OLD_RECORDS: &str =
 pub(super) const DELETE_NOTES: &str =
     "DELETE FROM notes WHERE record <= ?1 AND record NOT IN (SELECT id FROM records)";
 
-/// The images that are open, and what is known of them.
+/// The images that are open, what is known of them, the last order to send them, and the host for which it was given.
 pub(super) const OPEN: &str = "
 SELECT i.id, r.tx, r.mti, r.received_ms, r.left_ms, r.stage, r.attempts, r.rrn, r.idempotency_key, r.idempotency_body,
-    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded,
-    (SELECT n.what FROM notes n WHERE n.record = r.id AND n.what IN ('retried', 'forced') ORDER BY n.id DESC LIMIT 1)
+    u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed, r.superseded, n.what, f.name, f.address, f.dialect
 FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
+LEFT JOIN notes n ON n.id =
+    (SELECT MAX(m.id) FROM notes m WHERE m.record = r.id AND m.what IN ('retried', 'forced'))
+LEFT JOIN upstreams f ON f.id = n.upstream
 WHERE r.stage <> 7 ORDER BY i.id";
 
 /// The images of what is over, oldest first.

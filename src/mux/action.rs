@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::event::{ClientTag, TxId};
 use super::records::{Record, Status};
-use super::recovery::{Stage, Withheld};
+use super::recovery::{Decision, Stage, Withheld};
 use crate::dialect::{RequestClass, ReversalClass};
 use crate::iso8583::Mti;
 use crate::rules::{AnswerRecord, MatchKey, Request};
@@ -187,14 +187,16 @@ pub enum JournalOp {
         /// The transaction.
         id: TxId,
         /// Who and why.
-        reason: Box<str>,
+        decision: Decision,
+        /// Also if it was for another host: it goes to the one that there is.
+        force: bool,
     },
     /// A person has seen to a parked or listed one: it is over.
     Resolved {
         /// The transaction.
         id: TxId,
         /// Who and why.
-        reason: Box<str>,
+        decision: Decision,
     },
     /// One that had ended (`was`) is open again, to be made good.
     Reopened {
@@ -392,14 +394,27 @@ pub enum Fact {
         /// Its key.
         key: MatchKey,
     },
-    /// An answer after its deadline.
+    /// An answer to a request after its deadline.
     Late {
         /// The transaction.
         id: TxId,
+        /// The answer's MTI.
+        mti: Mti,
         /// Its key.
         key: MatchKey,
         /// What its response code means.
         class: RequestClass,
+    },
+    /// An answer to our reversal, or to an advice that is carried on, after the time of that sending.
+    OwedLate {
+        /// The transaction.
+        id: TxId,
+        /// The answer's MTI.
+        mti: Mti,
+        /// Its key.
+        key: MatchKey,
+        /// What its response code means.
+        class: ReversalClass,
     },
     /// The same answer again, or an answer to an ended transaction that changes nothing.
     Again {

@@ -217,7 +217,16 @@ impl Mux {
     /// What the host says of a reversal or advice counts also when it comes after its time. Only a parked or listed
     /// one is not taken up again by anything but its acceptance.
     fn owed_answered_late(&mut self, now: Now, id: TxId, answer: &Answer) {
-        self.count_late(id, answer);
+        self.tally.late += 1;
+        if let Some(key) = answer.key().cloned() {
+            self.fact(Fact::OwedLate { id, mti: answer.mti(), key, class: answer.reversal_class() });
+        }
+        if let Some(transaction) = self.transactions.get_mut(id)
+            && transaction.request.mti().response() == Some(answer.mti())
+        {
+            // An advice: it is the answer that its client waited for.
+            transaction.late = true;
+        }
         let state = match self.transactions.get(id).and_then(Transaction::owed).map(|owed| owed.state) {
             Some(OwedState::Parked) => Some(FinalState::Parked),
             Some(OwedState::Listed) => Some(FinalState::Listed),
@@ -239,6 +248,7 @@ impl Mux {
         self.owed_answered(now, id, answer);
     }
 
+    /// The host answers a request after its deadline.
     fn count_late(&mut self, id: TxId, answer: &Answer) {
         self.tally.late += 1;
         match self.transactions.get_mut(id) {
@@ -246,7 +256,7 @@ impl Mux {
             None => self.records.late(id),
         }
         if let Some(key) = answer.key().cloned() {
-            self.fact(Fact::Late { id, key, class: answer.request_class() });
+            self.fact(Fact::Late { id, mti: answer.mti(), key, class: answer.request_class() });
         }
     }
 
@@ -405,6 +415,9 @@ impl Mux {
                 self.journal(|| JournalOp::Reopened { id: new, was: id });
             }
             Counted::Before { row } => {
+                if let Some(transaction) = self.transactions.get_mut(new) {
+                    transaction.restarted = true;
+                }
                 self.tally.recovered += 1;
                 self.tally.open += 1;
                 self.journal(|| JournalOp::Adopt { id: new, row });

@@ -67,7 +67,9 @@ pub use event::{ClientTag, Event, TxId};
 pub use mutant::Mutant;
 pub use outcomes::{Outcome as CountedOutcome, Outcomes};
 pub use records::{Record, State, Status};
-pub use recovery::{Lately, OnRestart, OnUndelivered, Order, Recovered, Remembered, Stage, What, Withheld};
+pub use recovery::{
+    Decision, Lately, OnRestart, OnUndelivered, Order, Recovered, Remembered, Stage, What, Withheld,
+};
 pub use settings::Settings;
 pub use statistics::{FaultCode, Statistics};
 pub use tally::Tally;

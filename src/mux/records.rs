@@ -38,6 +38,8 @@ pub struct Status {
     pub attempts: u32,
     /// Whether the host has answered after the deadline.
     pub late: bool,
+    /// Whether a process before this one had it: what that told its client, if anything, is not known.
+    pub restarted: bool,
 }
 
 /// Where a transaction is, for those who ask.

@@ -138,7 +138,16 @@ pub struct Order {
     pub id: TxId,
     /// What is to be done.
     pub what: What,
-    /// Who says so, and why: journaled in the same commit.
+    /// Who says so, and why.
+    pub decision: Decision,
+}
+
+/// Who has decided something, and why: journaled in the same commit as what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The person.
+    pub operator: Box<str>,
+    /// Why.
     pub reason: Box<str>,
 }
 
@@ -184,6 +193,7 @@ impl Mux {
             let mut transaction = Transaction::reopened(id, was, request, index, now.uptime);
             transaction.arrived = now.uptime.saturating_sub(age);
             transaction.left_at = Some(now.uptime);
+            transaction.restarted = true;
             transaction
         });
         if let Some(slot) = self.keys.get_mut(index) {
@@ -298,7 +308,8 @@ impl Mux {
             self.entomb(now, was, state, attempts, ended_ago, *lately);
         }
         if let Some(record) = record {
-            let status = Status { state, failure: None, answer: None, attempts, late: false };
+            let status =
+                Status { state, failure: None, answer: None, attempts, late: false, restarted: true };
             self.records.remember(now.uptime, was, record, status, ended_ago);
         }
     }
@@ -357,8 +368,8 @@ impl Mux {
     pub(super) fn operate(&mut self, now: Now, order: Order) {
         let id = order.id;
         let result = match order.what {
-            What::Retry { force } => self.retry(now, id, force, order.reason),
-            What::Resolve => self.resolve(now, id, order.reason),
+            What::Retry { force } => self.retry(now, id, force, order.decision),
+            What::Resolve => self.resolve(now, id, order.decision),
         };
         self.actions.push_back(Action::Operated { id, result });
     }
@@ -373,7 +384,7 @@ impl Mux {
         }
     }
 
-    fn retry(&mut self, now: Now, id: TxId, force: bool, reason: Box<str>) -> Result<(), Objection> {
+    fn retry(&mut self, now: Now, id: TxId, force: bool, decision: Decision) -> Result<(), Objection> {
         if self.listed_away.contains(&id) {
             return Err(Objection::NothingToSend);
         }
@@ -403,19 +414,19 @@ impl Mux {
         self.uncount_end(state);
         self.waits_for_person -= 1;
         self.records.reopened(id, id);
-        self.journal(|| JournalOp::Retried { id, reason });
+        self.journal(|| JournalOp::Retried { id, decision, force });
         self.fact(Fact::Retried { id, key });
         self.owe(now, id, *owed, Doubt::Operator);
         Ok(())
     }
 
-    fn resolve(&mut self, now: Now, id: TxId, reason: Box<str>) -> Result<(), Objection> {
+    fn resolve(&mut self, now: Now, id: TxId, decision: Decision) -> Result<(), Objection> {
         if self.listed_away.remove(&id) {
-            self.journal(|| JournalOp::Resolved { id, reason });
+            self.journal(|| JournalOp::Resolved { id, decision });
             return Ok(());
         }
         let state = self.waits_as(id)?;
-        self.journal(|| JournalOp::Resolved { id, reason });
+        self.journal(|| JournalOp::Resolved { id, decision });
         if let Some(key) = self.transactions.get(id).and_then(|t| self.keys.get(t.key)).map(|s| s.key.clone())
         {
             self.fact(Fact::Resolved { id, key });

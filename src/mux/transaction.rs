@@ -50,6 +50,8 @@ pub(super) struct Transaction {
     pub(super) late: bool,
     /// What its client was told instead of an answer.
     pub(super) failure: Option<Failure>,
+    /// It was taken over from the journal: what its client was told, if anything, is not known.
+    pub(super) restarted: bool,
     /// The same request came again by its idempotency key while its answer was being delivered.
     pub(super) next_client: Option<ClientTag>,
     /// Clients that were given its answer and have not lost it, once it was delivered to the first.
@@ -203,6 +205,7 @@ impl Transaction {
             recorded: false,
             late: false,
             failure: None,
+            restarted: false,
             next_client: None,
             holders: 1,
             unheard: 0,
@@ -289,7 +292,7 @@ impl Transaction {
                 (state, None, owed.attempts)
             }
         };
-        Status { state, failure: self.failure, answer, attempts, late: self.late }
+        Status { state, failure: self.failure, answer, attempts, late: self.late, restarted: self.restarted }
     }
 
     /// The truth about it at its end.
@@ -305,7 +308,7 @@ impl Transaction {
             FinalState::Parked => (State::Parked, None),
             FinalState::Listed => (State::Listed, None),
         };
-        Status { state, failure: self.failure, answer, attempts, late: self.late }
+        Status { state, failure: self.failure, answer, attempts, late: self.late, restarted: self.restarted }
     }
 
     /// The MTI of the answer that it awaits from the host right now.

@@ -108,13 +108,14 @@ struct Restart<'a> {
 impl Restart<'_> {
     /// `None`: nothing can be sent for it with this configuration. It stays open in the journal, listed.
     fn recovered(&self, row: OpenRow) -> Option<Recovered> {
+        let is_ours = row.is_for(&self.identity);
         let Some(request) = Restored::read(self.dialect, &self.settings.key_fields, row.image) else {
             error!(self.log, "an open row of the journal is no message of this dialect: listed, a person must act";
                 "row" => row.row, "mti" => row.mti, "dialect" => row.upstream.dialect,
                 "upstream_address" => row.upstream.address);
             return None;
         };
-        let withheld = if row.upstream != self.identity && !row.forced {
+        let withheld = if !is_ours {
             Some(Withheld::OtherUpstream)
         } else {
             (row.received_wall_ms > self.now.wall_ms).then_some(Withheld::FromTheFuture)

@@ -55,6 +55,7 @@ impl Counts {
             | Fact::Resolved { .. }
             | Fact::NotReversed { .. }
             | Fact::Late { .. }
+            | Fact::OwedLate { .. }
             | Fact::Again { .. }
             | Fact::ClientGone { .. } => {}
         }

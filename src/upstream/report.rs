@@ -249,8 +249,13 @@ impl Report {
             Fact::NotReversed { id, key } => {
                 error!(log, "owed and not reversed: noAutoReversal is set"; "request" => %id, self.shown(key));
             }
-            Fact::Late { id, key, class } => {
-                warn!(log, "late response"; "request" => %id, self.shown(key), "class" => words::class(*class));
+            Fact::Late { id, mti, key, class } => {
+                warn!(log, "late response"; "request" => %id, "mti" => %mti, self.shown(key),
+                    "class" => words::class(*class));
+            }
+            Fact::OwedLate { id, mti, key, class } => {
+                warn!(log, "late response to a reversal or advice"; "request" => %id, "mti" => %mti, self.shown(key),
+                    "answer" => words::reversal_class(*class));
             }
             Fact::Again { key, mti } => {
                 info!(log, "the same response again"; "mti" => %mti, self.shown(key));
@@ -325,6 +330,7 @@ fn about(fact: &Fact) -> Option<TxId> {
         | Fact::ReversalCancelled { id, .. }
         | Fact::NotReversed { id, .. }
         | Fact::Late { id, .. }
+        | Fact::OwedLate { id, .. }
         | Fact::ApprovedAfterDecline { id, .. }
         | Fact::ClientGone { id, .. } => Some(*id),
         Fact::Refused { .. } | Fact::NotRecovered { .. } | Fact::Again { .. } | Fact::Unmatched { .. } => {

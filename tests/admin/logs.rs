@@ -74,6 +74,33 @@ fn every_line_of_a_transaction_has_its_id_in_every_sink() {
     assert_eq!((&sent["request"], &sent["attempt"]), (&Value::from(id), &Value::from(1)));
 }
 
+/// An answer to a reversal is none to its sale, though both may come late: the line says which, and what it means.
+#[test]
+fn a_late_answer_is_told_with_its_kind_and_what_it_means_for_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags =
+        ["--v", "--reversalOnDisconnect=immediate", "--reversalTimeout=100ms", "--reversalSchedule=300"];
+    let world = World::start(folder.path(), &flags);
+    let mut link = world.host.link();
+    let mut client = Line::connect(world.clients);
+    client.write(&world.sale(1, 7));
+    let asked = world.read(&mut link);
+    client.reset();
+    let reversal = world.read(&mut link);
+    world.gateway.logs("reversal not answered");
+    link.send_frame(&world.answer_to(&asked, "000"));
+    world.gateway.logs("late response upstream=");
+    link.send_frame(&world.answer_to(&reversal, "000"));
+    world.gateway.logs("reversal accepted");
+    let log = world.gateway.log();
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap().to_owned();
+    let (to_sale, to_reversal) =
+        (line("late response upstream="), line("late response to a reversal or advice"));
+    assert!(to_sale.contains("mti=0210") && to_sale.contains("class=approved"), "{to_sale}");
+    assert!(to_reversal.contains("mti=0410") && to_reversal.contains("answer=accepted"), "{to_reversal}");
+    assert!(!to_reversal.contains("class="), "{to_reversal}");
+}
+
 /// A client that waits in vain: the line about it has the id, too.
 #[test]
 fn the_client_side_names_the_transaction_whose_answer_did_not_come() {

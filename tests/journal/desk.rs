@@ -12,7 +12,7 @@ use socketqueue::iso8583::{Draft, FieldNumber, Mti, field};
 use socketqueue::journal::disk::{Commit, Fate, Plain};
 use socketqueue::journal::sqlite::{Sqlite, Surroundings};
 use socketqueue::journal::{Journal, JournalError, OpenRow, Options, UpstreamIdentity, Verdict};
-use socketqueue::mux::{FinalState, JournalOp, Record, TxId};
+use socketqueue::mux::{Decision, FinalState, JournalOp, Record, TxId};
 use socketqueue::rules::{self, KeyFields, Request};
 use socketqueue::time::Now;
 
@@ -103,6 +103,10 @@ impl Desk {
         let image = Box::new(move |request: &Request| rules::image(request, &dialect));
         Surroundings::new(clock, image, Logger::root(Discard, o!()))
     }
+}
+
+pub fn decision(reason: &str) -> Decision {
+    Decision { operator: "ops: night shift".into(), reason: reason.into() }
 }
 
 pub fn upstream() -> UpstreamIdentity {

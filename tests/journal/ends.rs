@@ -235,8 +235,8 @@ fn what_a_person_decided_is_kept_as_long_as_its_record() {
         &mut journal,
         [intent(1), intent(2), JournalOp::Parked { id: id(1) }, JournalOp::Parked { id: id(2) }],
     );
-    submit(&mut journal, [JournalOp::Resolved { id: id(1), reason: "ops: refunded".into() }]);
-    submit(&mut journal, [JournalOp::Retried { id: id(2), reason: "ops: again".into() }]);
+    submit(&mut journal, [JournalOp::Resolved { id: id(1), decision: decision("refunded") }]);
+    submit(&mut journal, [JournalOp::Retried { id: id(2), decision: decision("again"), force: false }]);
     flush(&mut journal);
     assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM notes"), 2);
     desk.later(desk.options.keep_records + Duration::from_millis(1));

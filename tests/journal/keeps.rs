@@ -157,12 +157,13 @@ fn what_a_person_decides_is_kept_with_the_reason_without_card_numbers() {
     let desk = Desk::new();
     let (mut journal, _) = desk.open();
     submit(&mut journal, [intent(1), JournalOp::Parked { id: id(1) }, end(1, FinalState::Parked)]);
-    submit(&mut journal, [JournalOp::Resolved { id: id(1), reason: format!("ops: refunded {PAN}").into() }]);
+    submit(&mut journal, [JournalOp::Resolved { id: id(1), decision: decision(&format!("refunded {PAN}")) }]);
     drop(journal);
     assert!(desk.open().1.is_empty());
-    let reason: String = rusqlite::Connection::open(desk.path())
-        .unwrap()
-        .query_row("SELECT reason FROM notes WHERE what = 'resolved'", [], |row| row.get(0))
-        .unwrap();
-    assert!(reason.starts_with("ops: refunded 485078") && !reason.contains(PAN), "{reason}");
+    let sql = "SELECT operator, reason FROM notes WHERE what = 'resolved'";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (operator, reason): (String, String) =
+        rusqlite::Connection::open(desk.path()).unwrap().query_row(sql, [], read).unwrap();
+    assert!(reason.starts_with("refunded 485078") && !reason.contains(PAN), "{reason}");
+    assert_eq!(operator, "ops: night shift", "whatever it has in it");
 }

@@ -36,12 +36,23 @@ fn a_running_gateway_resolves_by_the_id_of_its_logs_and_sends_nothing_any_more()
     let (gateway, mut link) = world.with_a_parked_reversal();
     let id = world.rows(&["--state=waiting"])[0]["id"].as_str().unwrap().to_owned();
     assert!(gateway.process.log().contains(&format!("request={id}")));
-    let said = world.done(&["journal", "resolve", &id, "--operator=ann", "--reason=booked back by hand"]);
+    let said = world.done(&[
+        "journal",
+        "resolve",
+        &id,
+        "--operator=night shift: ann",
+        "--reason=booked back: by hand",
+    ]);
     assert_eq!(said, "row 1: resolved\n");
     world.await_number("SELECT stage FROM records WHERE id = 1", 7);
     assert_eq!(world.rows(&[]), [] as [serde_json::Value; 0]);
     let shown = world.done(&["journal", "show", "1"]);
-    assert!(shown.contains("resolved by ann: booked back by hand"), "{shown}");
+    assert!(shown.contains("resolved by night shift: ann: booked back: by hand"), "{shown}");
+    let exported = world.done(&["journal", "export", "--json"]);
+    let row: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    let decided = ["decision", "operator", "reason"].map(|name| row[name].as_str().unwrap());
+    assert_eq!(decided, ["resolved", "night shift: ann", "booked back: by hand"]);
+    assert!(row["decided"].is_string());
     gateway.kill();
     let gateway = world.start();
     let mut link_after = world.host.link();
@@ -128,6 +139,46 @@ fn what_was_for_another_host_is_sent_to_this_one_by_force_only() {
     link = world.host.link();
     assert_eq!(label(&link.frame()), "0400 1/7");
     gateway.kill();
+}
+
+#[test]
+fn an_order_by_force_outlives_a_crash_for_the_host_of_the_gateway_that_took_it_and_no_other() {
+    let mut world = World::new(&[]);
+    let (gateway, mut link) = (world.start(), world.host.link());
+    let mut client = Line::connect(gateway.clients);
+    client.write(&sale(1, 7));
+    assert_eq!(label(&link.frame()), "0200 1/7");
+    gateway.kill();
+    world.host = Host::new();
+    let gateway = world.start();
+    let mut link = world.host.link();
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    world.done(&["journal", "retry", "1", WHY, "--force"]);
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    // What is sent does not wait for the journal; the commit of the attempt is behind that of the order.
+    world.await_number("SELECT stage * 10 + attempts FROM records WHERE id = 1", 41);
+    gateway.kill();
+    let gateway = world.start();
+    let mut link = world.host.link();
+    assert_eq!(label(&link.frame()), "0400 1/7", "it is carried on");
+    gateway.kill();
+    let there = std::mem::replace(&mut world.host, Host::new());
+    let gateway = world.start();
+    let _link = world.host.link();
+    gateway.process.logs("listed, not sent");
+    world.await_number("SELECT stage FROM records WHERE id = 1", 6);
+    gateway.kill();
+    world.host = there;
+    // It waits for a person again, wherever it is.
+    let gateway = world.start();
+    let mut link = world.host.link();
+    world.done(&["journal", "retry", "1", WHY, "--force"]);
+    assert_eq!(label(&link.frame()), "0400 1/7");
+    gateway.kill();
+    let row = world.run(&["journal", "show", "1", "--json"]).json();
+    let whats: Vec<&str> =
+        row["notes"].as_array().unwrap().iter().map(|note| note["what"].as_str().unwrap()).collect();
+    assert_eq!(whats, ["forced", "forced"]);
 }
 
 #[test]

@@ -35,7 +35,6 @@ fn with_a_journal_what_is_typed_about_its_rows_is_told() {
         (&["journal", "show", "x"], 2, "ROW"),
         (&["journal", "retry", "99", "--reason=x"], 1, "there is no such row"),
         (&["journal", "retry", "99", "--reason= "], 2, "--reason"),
-        (&["journal", "resolve", "99", "--reason=x", "--operator=a:b"], 2, "no colon"),
         (&["journal", "list", "--since=yesterday"], 2, "--since"),
         (&["journal", "export", "--date=22.11.2026"], 2, "--date"),
         (&["journal", "export", "--date=2026-11-22", "--from=1h"], 2, "--date"),

@@ -68,6 +68,7 @@ fn killed_in_flight_a_retry_is_told_of_the_reversal_and_never_sent_again() {
     assert_eq!(label(&reversal), "0400 1/7");
     let (status, told) = gateway.post("order-1", &request);
     assert_eq!((status, &told["state"]), (409, &json!("reversal_pending")), "{told}");
+    assert_eq!(told["cause"], "restarted");
     link.send_frame(&answer(&reversal, "000"));
     world.await_number("SELECT stage FROM records WHERE id = 1", 7);
     let (status, told) = gateway.post("order-1", &request);
@@ -81,6 +82,7 @@ fn killed_in_flight_a_retry_is_told_of_the_reversal_and_never_sent_again() {
     let (gateway, mut link) = (world.start(), world.host.link());
     let (status, now) = gateway.get(&format!("/v1/transactions/{name}"));
     assert_eq!((status, &now["state"], &now["answer"]), (200, &json!("reversed"), &json!(null)));
+    assert_eq!(now["cause"], "restarted");
     assert_eq!(gateway.post("order-1", &request).0, 409);
     only_the_probe_is_sent(&gateway, &mut link, 101);
 }
@@ -129,6 +131,7 @@ fn what_a_person_resolved_keeps_its_key() {
     let (gateway, mut link) = (world.start(), world.host.link());
     let (status, told) = gateway.post("order-1", &request);
     assert_eq!((status, &told["state"], &told["id"]), (409, &json!("parked"), &first["id"]), "{told}");
+    assert_eq!(told["cause"], "restarted", "that the host had not answered is not kept");
     only_the_probe_is_sent(&gateway, &mut link, 101);
 }
 

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Draft, Message, Mti, field};
 use socketqueue::mux::{
-    Action, ClientTag, Event, JournalOp, Mux, OnRestart, Order, Outcome, Record, Recovered, Settings, Stage,
-    TxId, What, Withheld,
+    Action, ClientTag, Decision, Event, JournalOp, Mux, OnRestart, Order, Outcome, Record, Recovered,
+    Settings, Stage, TxId, What, Withheld,
 };
 use socketqueue::rules::{self, Answer, KeyFields, Request};
 use socketqueue::time::Now;
@@ -234,7 +234,8 @@ impl World {
             14 => {
                 let what = if script.coin() { What::Resolve } else { What::Retry { force: script.coin() } };
                 let id = self.any_id(script);
-                self.mux.handle(now, Event::Operator(Order { id, what, reason: "ops".into() }));
+                let decision = Decision { operator: "ops".into(), reason: "seen".into() };
+                self.mux.handle(now, Event::Operator(Order { id, what, decision }));
             }
             _ => match script.below(8) {
                 0 if !self.draining => {

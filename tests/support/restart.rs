@@ -210,18 +210,26 @@ impl Rows {
                 };
             }),
             JournalOp::End { id, state } => self.change(id, |row| row.ended = Some((state_of(state), now))),
-            JournalOp::Owed { id } => self.change(id, |row| row.stage = Stage::Owed),
+            // What a person ordered stays ordered.
+            JournalOp::Owed { id } => self.change(id, |row| {
+                if row.stage != Stage::Ordered {
+                    row.stage = Stage::Owed;
+                }
+            }),
             JournalOp::Sent { id, attempt } => self.change(id, |row| row.attempts = attempt),
             JournalOp::Learned { id, rrn } => self.change(id, |row| row.rrn = Some(rrn)),
             JournalOp::Parked { id } => self.change(id, |row| row.stage = Stage::Parked),
             JournalOp::Listed { id } => self.change(id, |row| row.stage = Stage::Listed),
             JournalOp::Superseded { id } => self.change(id, |row| row.superseded = true),
-            JournalOp::Retried { id, reason } => self.change(id, |row| {
-                row.stage = Stage::Owed;
-                row.reasons.push(reason.into());
+            JournalOp::Retried { id, decision, force } => self.change(id, |row| {
+                row.stage = Stage::Ordered;
+                // For the host that there is now.
+                row.foreign &= !force;
+                row.superseded = false;
+                row.reasons.push(decision.reason.into());
             }),
-            JournalOp::Resolved { id, reason } => self.change(id, |row| {
-                row.reasons.push(reason.into());
+            JournalOp::Resolved { id, decision } => self.change(id, |row| {
+                row.reasons.push(decision.reason.into());
                 row.ended = Some((State::Parked, now));
             }),
             JournalOp::Reopened { id, was } => {

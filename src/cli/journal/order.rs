@@ -14,7 +14,7 @@ use crate::cli::USAGE;
 use crate::journal::desk::{Entry, Keeper, KeySource, Reader};
 use crate::journal::seal::KEY_VARIABLE;
 use crate::journal::{Holder, JournalError};
-use crate::mux::{Objection, TxId};
+use crate::mux::{Decision, Objection, TxId};
 use crate::output;
 
 /// Longest operator or reason, as the operator's socket has it.
@@ -107,8 +107,8 @@ struct Order<'a> {
 pub(super) fn retry(args: &RetryArgs) -> Result<ExitCode, Failure> {
     let found = args.at.find()?;
     let order = Order::new(&found, &args.row, args.operator.as_deref(), &args.reason, args.force)?;
-    let done = order.carry_out("/v1/journal/retry", |keeper, order, text, now_ms| {
-        keeper.retry(order.entry.row, order.force, text, now_ms)
+    let done = order.carry_out("/v1/journal/retry", |keeper, order, decision, now_ms| {
+        keeper.retry(order.entry.row, order.force, decision, now_ms)
     })?;
     output::say(&match done {
         By::Gateway => format!("row {}: the gateway sends it again\n", order.entry.row),
@@ -122,8 +122,8 @@ pub(super) fn retry(args: &RetryArgs) -> Result<ExitCode, Failure> {
 pub(super) fn resolve(args: &ResolveArgs) -> Result<ExitCode, Failure> {
     let found = args.at.find()?;
     let order = Order::new(&found, &args.row, args.operator.as_deref(), &args.reason, args.force)?;
-    order.carry_out("/v1/journal/resolve", |keeper, order, text, now_ms| {
-        keeper.resolve(order.entry.row, order.force, text, now_ms)
+    order.carry_out("/v1/journal/resolve", |keeper, order, decision, now_ms| {
+        keeper.resolve(order.entry.row, order.force, decision, now_ms)
     })?;
     output::say(&format!("row {}: resolved\n", order.entry.row));
     Ok(ExitCode::SUCCESS)
@@ -150,9 +150,6 @@ impl<'a> Order<'a> {
                 return Err(Failure::refused(text).coded(USAGE));
             }
         }
-        if operator.contains(':') {
-            return Err(Failure::refused("--operator: no colon").coded(USAGE));
-        }
         let entry = row_of(&Reader::open(&found.options.file)?, row)?;
         Ok(Order { found, entry, operator, reason, force })
     }
@@ -161,7 +158,7 @@ impl<'a> Order<'a> {
     fn carry_out(
         &self,
         command: &str,
-        by_us: impl FnOnce(&mut Keeper, &Order<'_>, &str, i64) -> Result<Result<(), Objection>, JournalError>,
+        by_us: impl FnOnce(&mut Keeper, &Order<'_>, &Decision, i64) -> Result<Result<(), Objection>, JournalError>,
     ) -> Result<By, Failure> {
         if !self.entry.is_open() {
             let way_out = "; it is over: `journal show` tells how";
@@ -179,8 +176,8 @@ impl<'a> Order<'a> {
             }
             Err(error) => return Err(error.into()),
         };
-        let text = format!("{}: {}", self.operator, self.reason);
-        by_us(&mut keeper, self, &text, self.found.clock.now().wall_ms)?
+        let decision = Decision { operator: self.operator.as_str().into(), reason: self.reason.into() };
+        by_us(&mut keeper, self, &decision, self.found.clock.now().wall_ms)?
             .map_err(|objection| self.objection(objection, By::Us))?;
         Ok(By::Us)
     }
@@ -268,7 +265,7 @@ impl<'a> Order<'a> {
 /// Who is logged in, as far as the environment tells.
 fn user() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let named = named.filter(|name| !name.trim().is_empty() && !name.contains(':'));
+    let named = named.filter(|name| !name.trim().is_empty());
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 

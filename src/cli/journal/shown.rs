@@ -11,7 +11,7 @@ use crate::net::clock::Clock;
 use crate::upstream::words;
 
 /// The columns of an export, and the members of a row in JSON.
-pub(super) const COLUMNS: [&str; 25] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "row",
     "id",
     "client_id",
@@ -37,6 +37,10 @@ pub(super) const COLUMNS: [&str; 25] = [
     "transmission_time",
     "local_time",
     "key_id",
+    "decision",
+    "decided",
+    "operator",
+    "reason",
 ];
 
 /// Where it stands, in one word: of an open row its stage, else how it ended. `resolved`: a person has seen to it.
@@ -56,6 +60,7 @@ fn value(entry: &Entry, column: &str, clock: &Clock) -> Value {
         None => Value::Null,
     };
     let moment = |ms: Option<i64>| ms.map_or(Value::Null, |ms| when::stamp(clock, ms).into());
+    let decision = |of: &dyn Fn(&Note) -> Value| entry.decision.as_ref().map_or(Value::Null, of);
     match column {
         "row" => entry.row.into(),
         "id" => TxId::from_bits(entry.id).to_string().into(),
@@ -82,6 +87,11 @@ fn value(entry: &Entry, column: &str, clock: &Clock) -> Value {
         "transmission_time" => text(&entry.transmission_time),
         "local_time" => text(&entry.local_time),
         "key_id" => text(&entry.key_id),
+        // Of the last decision: `journal show` has all of them.
+        "decision" => decision(&|note| note.what.as_str().into()),
+        "decided" => decision(&|note| when::stamp(clock, note.at_ms).into()),
+        "operator" => decision(&|note| note.operator.as_deref().map_or(Value::Null, Value::from)),
+        "reason" => decision(&|note| note.reason.as_str().into()),
         _ => Value::Null,
     }
 }

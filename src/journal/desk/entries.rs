@@ -66,6 +66,8 @@ pub struct Entry {
     pub currency: Option<String>,
     /// The key that its sealed message wants; `None`: the message was erased, or never kept.
     pub key_id: Option<String>,
+    /// The last that was decided about it.
+    pub decision: Option<Note>,
 }
 
 impl Entry {
@@ -80,17 +82,29 @@ impl Entry {
     }
 }
 
-/// What a person did, or why a row was set aside.
+/// What a person decided, or why a start set a row aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// When (wall, ms since 1970).
     pub at_ms: i64,
-    /// What was done: `retried`, `resolved`, …
+    /// What was decided: `retried`, `forced` (retried with force), `resolved`; `listed` by a start.
     pub what: String,
-    /// Who, if it says so.
+    /// Who; `None`: no person.
     pub operator: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+impl Note {
+    /// What stands in the columns from `first` on.
+    fn of(row: &Row<'_>, first: usize, at_ms: i64) -> rusqlite::Result<Note> {
+        Ok(Note {
+            at_ms,
+            what: row.get(first + 1)?,
+            operator: row.get(first + 2)?,
+            reason: row.get(first + 3)?,
+        })
+    }
 }
 
 /// Which rows.
@@ -160,11 +174,11 @@ const COLUMNS: &str =
     "r.id, i.tx, r.tx, u.name, u.address, u.dialect, r.mti, r.stage, r.outcome, r.received_ms,
     r.left_ms, r.ended_ms, r.attempts, r.superseded, r.processing_code, r.amount, r.transmission_time, r.stan,
     r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, i.key_id,
-    i.run < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run')";
-const ALL: &str =
-    "FROM records r JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id WHERE r.id";
-const SEALED: &str =
-    "FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream WHERE i.id";
+    i.run < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'), n.at_ms, n.what, n.operator, n.reason";
+const ALL: &str = "FROM records r JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id
+    LEFT JOIN notes n ON n.id = (SELECT MAX(m.id) FROM notes m WHERE m.record = r.id) WHERE r.id";
+const SEALED: &str = "FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
+    LEFT JOIN notes n ON n.id = (SELECT MAX(m.id) FROM notes m WHERE m.record = r.id) WHERE i.id";
 
 /// The rows of a journal that a filter takes, in the order in which they came.
 pub struct Entries<'r> {
@@ -229,16 +243,9 @@ impl Reader {
     /// The file cannot be read.
     pub fn notes(&self, row: i64) -> Result<Vec<Note>, JournalError> {
         let read = || -> rusqlite::Result<Vec<Note>> {
-            let sql = "SELECT at_ms, what, reason FROM notes WHERE record = ?1 ORDER BY id";
+            let sql = "SELECT at_ms, what, operator, reason FROM notes WHERE record = ?1 ORDER BY id";
             let mut statement = self.conn.prepare_cached(sql)?;
-            let notes = statement.query_map([row], |row| {
-                let text: String = row.get(2)?;
-                let (operator, reason) = match text.split_once(": ") {
-                    Some((operator, reason)) => (Some(operator.to_owned()), reason.to_owned()),
-                    None => (None, text),
-                };
-                Ok(Note { at_ms: row.get(0)?, what: row.get(1)?, operator, reason })
-            })?;
+            let notes = statement.query_map([row], |row| Note::of(row, 0, row.get(0)?))?;
             notes.collect()
         };
         read().map_err(|error| self.refused(&error))
@@ -324,5 +331,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
         currency: row.get(24)?,
         key_id: row.get(25)?,
         is_of_before: row.get::<_, Option<bool>>(26)?.unwrap_or(false),
+        decision: row.get::<_, Option<i64>>(27)?.map(|at_ms| Note::of(row, 27, at_ms)).transpose()?,
     }))
 }

@@ -5,12 +5,11 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use super::{Reader, existing, identified};
-use crate::iso8583::mask::{self, MaskStyle};
-use crate::journal::codes::{Stage, outcome_number};
+use crate::journal::codes::{FORCED, RESOLVED, RETRIED, Stage, outcome_number, shown};
 use crate::journal::place::Place;
 use crate::journal::sqlite::connection;
 use crate::journal::{JournalError, Options, schema};
-use crate::mux::{FinalState, Objection};
+use crate::mux::{Decision, FinalState, Objection};
 
 /// The one who has the journal now, as long as this lives.
 pub struct Keeper {
@@ -48,7 +47,7 @@ impl Keeper {
     }
 
     /// Orders that the row be sent by the next gateway that opens the journal, its tries beginning anew, whatever its
-    /// age. `force`: also if its key was used again, and whichever host that gateway sends to. `who_and_why` is journaled.
+    /// age. `force`: also if its key was used again, and whichever host that gateway sends to. `decision` is journaled.
     ///
     /// # Errors
     /// The inner one says why not.
@@ -56,7 +55,7 @@ impl Keeper {
         &mut self,
         row: i64,
         force: bool,
-        who_and_why: &str,
+        decision: &Decision,
         now_ms: i64,
     ) -> Result<Result<(), Objection>, JournalError> {
         let Some(entry) = self.reader()?.entry(row)? else { return Ok(Err(Objection::Unknown)) };
@@ -71,10 +70,10 @@ impl Keeper {
         }
         let change =
             "UPDATE records SET stage = ?2, outcome = NULL, ended_ms = NULL, superseded = 0 WHERE id = ?1";
-        let what = if force { "forced" } else { "retried" };
+        let what = if force { FORCED } else { RETRIED };
         self.change(|conn| {
             conn.execute(change, params![row, Stage::Owed.number()])?;
-            note(conn, row, what, who_and_why, now_ms)
+            note(conn, row, what, decision, now_ms)
         })?;
         Ok(Ok(()))
     }
@@ -88,7 +87,7 @@ impl Keeper {
         &mut self,
         row: i64,
         force: bool,
-        who_and_why: &str,
+        decision: &Decision,
         now_ms: i64,
     ) -> Result<Result<(), Objection>, JournalError> {
         let Some(entry) = self.reader()?.entry(row)? else { return Ok(Err(Objection::Unknown)) };
@@ -102,7 +101,7 @@ impl Keeper {
         self.change(|conn| {
             conn.execute(change, params![row, Stage::Closed.number(), outcome_number(outcome), now_ms])?;
             conn.execute("DELETE FROM images WHERE id = ?1", [row])?;
-            note(conn, row, "resolved", who_and_why, now_ms)
+            note(conn, row, RESOLVED, decision, now_ms)
         })?;
         Ok(Ok(()))
     }
@@ -125,7 +124,8 @@ impl Keeper {
     }
 }
 
-fn note(conn: &Connection, row: i64, what: &str, who_and_why: &str, now_ms: i64) -> rusqlite::Result<()> {
-    let shown = mask::free_text(who_and_why, MaskStyle::default());
-    conn.execute(schema::INSERT_NOTE, params![row, now_ms, what, shown]).map(drop)
+fn note(conn: &Connection, row: i64, what: &str, decision: &Decision, now_ms: i64) -> rusqlite::Result<()> {
+    let (operator, reason) = shown(decision);
+    let upstream = None::<i64>;
+    conn.execute(schema::INSERT_NOTE, params![row, now_ms, what, operator, reason, upstream]).map(drop)
 }

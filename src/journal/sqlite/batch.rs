@@ -6,9 +6,8 @@
 use hashbrown::HashMap;
 
 use super::rows::Rows;
-use crate::iso8583::mask::{self, MaskStyle};
-use crate::journal::codes::Stage;
-use crate::mux::{FinalState, JournalOp, Record, TxId};
+use crate::journal::codes::{FORCED, RESOLVED, RETRIED, Stage, shown};
+use crate::mux::{Decision, FinalState, JournalOp, Record, TxId};
 use crate::rules::Request;
 use crate::time::Now;
 
@@ -47,8 +46,16 @@ pub(super) struct Change<'e> {
     pub(super) end: Option<End>,
     /// Its key was used again; or a person has dealt with that.
     pub(super) superseded: Option<bool>,
-    /// What a person decided, and why.
-    pub(super) notes: Vec<(&'static str, String, Now)>,
+    /// What a person decided, who, and why.
+    pub(super) notes: Vec<Note>,
+}
+
+/// A person's decision, as it is kept.
+pub(super) struct Note {
+    pub(super) what: &'static str,
+    pub(super) operator: String,
+    pub(super) reason: String,
+    pub(super) at: Now,
 }
 
 /// What a change does to outcome and end.
@@ -169,17 +176,17 @@ impl<'e> Batch<'e> {
                     change.superseded = Some(true);
                 }
             }
-            JournalOp::Retried { id, reason } => {
+            JournalOp::Retried { id, decision, force } => {
                 self.waits(*id, Stage::Owed, rows);
                 let Some(change) = self.open_one(*id, rows) else { return };
                 change.superseded = Some(false);
-                change.notes.push(("retried", shown(reason), entry.at));
+                change.notes.push(Note::of(if *force { FORCED } else { RETRIED }, decision, entry.at));
             }
-            JournalOp::Resolved { id, reason } => {
+            JournalOp::Resolved { id, decision } => {
                 let Some(change) = self.any_one(*id, rows) else { return };
                 change.stage = Some(Stage::Closed);
                 change.end = Some(End::Seen(entry.at));
-                change.notes.push(("resolved", shown(reason), entry.at));
+                change.notes.push(Note::of(RESOLVED, decision, entry.at));
             }
             JournalOp::Reopened { id, was } => self.reopen(id.bits(), was.bits(), rows),
         }
@@ -252,7 +259,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a person typed, without card numbers.
-fn shown(reason: &str) -> String {
-    mask::free_text(reason, MaskStyle::default())
+impl Note {
+    fn of(what: &'static str, decision: &Decision, at: Now) -> Note {
+        let (operator, reason) = shown(decision);
+        Note { what, operator, reason, at }
+    }
 }

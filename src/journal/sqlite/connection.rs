@@ -94,6 +94,9 @@ pub(crate) fn identify(conn: &Connection, path: &Path) -> Result<bool, JournalEr
             Err(JournalError::Newer { path, found, known: schema::VERSION })
         }
         (schema::APPLICATION_ID, schema::VERSION) => Ok(true),
+        (schema::APPLICATION_ID, found) if found > 0 => {
+            Err(JournalError::Older { path, found, known: schema::VERSION })
+        }
         (schema::APPLICATION_ID, _) => Err(JournalError::Damaged { path, what: format!("schema {version}") }),
         _ => Err(JournalError::Foreign {
             path,
@@ -301,9 +304,13 @@ mod tests {
 
     #[test]
     fn a_big_one_is_refused_for_what_it_cannot_do_without_and_the_rest_is_left_to_verify() {
-        for (name, starts) in
-            [("images", false), ("notes", false), ("records", false), ("records_asked", true)]
-        {
+        for (name, starts) in [
+            ("images", false),
+            ("notes", false),
+            ("notes_of", false),
+            ("records", false),
+            ("records_asked", true),
+        ] {
             let (_directory, conn) = damaged_in(Some(name));
             assert!(verify(&conn).is_err() && verify_for_work(&conn).is_err(), "{name}");
             assert_eq!(verify_up_to(&conn, 0).is_ok(), starts, "{name}");

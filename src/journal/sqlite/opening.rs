@@ -11,11 +11,13 @@ use super::lately::lately;
 use super::names::{self, Names};
 use super::pen::ImageOf;
 use super::store::Store;
-use crate::journal::codes::{Stage, outcome_of_number};
+use crate::journal::codes::{FORCED, Stage, outcome_of_number};
 use crate::journal::disk::Disk;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
-use crate::journal::{JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema};
+use crate::journal::{
+    Forced, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema,
+};
 use crate::mux::{self, FinalState, Record};
 use crate::rules::KeptAnswer;
 use crate::time::Now;
@@ -170,7 +172,13 @@ fn read(row: &rusqlite::Row<'_>, journal: &str) -> rusqlite::Result<(Option<Open
         upstream: UpstreamIdentity { name: row.get(11)?, address: row.get(12)?, dialect: row.get(13)? },
         record: record(digest(8)?, digest(9)?),
         superseded: row.get(17)?,
-        forced: ordered.as_deref() == Some("forced"),
+        forced: match (ordered.as_deref() == Some(FORCED), row.get(19)?) {
+            (false, _) => Forced::No,
+            (true, None) => Forced::ToAny,
+            (true, Some(name)) => {
+                Forced::To(UpstreamIdentity { name, address: row.get(20)?, dialect: row.get(21)? })
+            }
+        },
     };
     Ok((Some(open), sealed))
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::batch::{Change, End, FoundBy};
+use super::batch::{Change, End, FoundBy, Note};
 use super::connection;
 use crate::journal::codes::{Stage, outcome_number};
 use crate::journal::schema;
@@ -73,8 +73,9 @@ impl<'c> Pen<'c> {
             FoundBy::New => self.insert(change)?,
             FoundBy::Row(row) => self.update(row, change)?,
         };
-        for (what, reason, at) in &change.notes {
-            self.conn.prepare_cached(schema::INSERT_NOTE)?.execute(params![row, at.wall_ms, what, reason])?;
+        for Note { what, operator, reason, at } in &change.notes {
+            let mut insert = self.conn.prepare_cached(schema::INSERT_NOTE)?;
+            insert.execute(params![row, at.wall_ms, what, operator, reason, self.hand.upstream])?;
         }
         let is_new = change.found_by == FoundBy::New;
         Ok(Written { tx: change.tx, was: change.renamed, row, is_new, closed_at: change.closed_at() })

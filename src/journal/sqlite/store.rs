@@ -100,7 +100,9 @@ impl Store {
                 row,
                 now.wall_ms,
                 "listed",
-                why
+                None::<String>,
+                why,
+                None::<i64>
             ])?;
         }
         transaction.commit()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Message, field};
 use socketqueue::mux::{
-    Action, Event, JournalOp, Mux, OnRestart, OnUndelivered, Order, Settings, TxId, What,
+    Action, Decision, Event, JournalOp, Mux, OnRestart, OnUndelivered, Order, Settings, TxId, What,
 };
 use socketqueue::rules::{AdviceReply, KeyFields};
 use socketqueue::time::Now;
@@ -182,7 +182,8 @@ impl World {
             n => What::Retry { force: n == 1 },
         };
         self.note(format_args!("a person: {what:?} {id}"));
-        self.mux.handle(self.now, Event::Operator(Order { id, what, reason: "seen".into() }));
+        let decision = Decision { operator: "ops".into(), reason: "seen".into() };
+        self.mux.handle(self.now, Event::Operator(Order { id, what, decision }));
     }
 
     fn drain(&mut self) {

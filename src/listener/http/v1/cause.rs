@@ -47,6 +47,8 @@ pub enum Cause {
     ReplyLate,
     /// The client was gone before it had its reply.
     ClientGone,
+    /// The gateway was restarted before its end, or since: what its client was told is not known any more.
+    Restarted,
     /// It is a repeat of a transaction that is being reversed.
     BeingReversed,
     /// It is a repeat of a transaction that was reversed.
@@ -61,7 +63,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Cause; 26] = [
+    pub const ALL: [Cause; 27] = [
         Cause::Malformed,
         Cause::Invalid,
         Cause::NoApiKey,
@@ -83,6 +85,7 @@ impl Cause {
         Cause::SentNoReply,
         Cause::ReplyLate,
         Cause::ClientGone,
+        Cause::Restarted,
         Cause::BeingReversed,
         Cause::Reversed,
         Cause::Superseded,
@@ -118,6 +121,7 @@ impl Cause {
             Cause::SentNoReply => ("sent_no_reply", 504, "Sent, and no reply came in time"),
             Cause::ReplyLate => ("reply_late", 504, "Sent, and the reply came too late"),
             Cause::ClientGone => ("client_gone", 409, "The client was gone before it had the reply"),
+            Cause::Restarted => ("restarted", 409, "The gateway was restarted before its end, or since"),
             Cause::BeingReversed => {
                 ("being_reversed", 409, "It repeats a transaction that is being reversed")
             }
@@ -185,6 +189,7 @@ impl Cause {
             (State::Queued | State::InFlight | State::Answered | State::Delivered, _) => None,
             (State::DeclinedUndelivered | State::AdviceAccepted, _) if status.answer.is_some() => None,
             (_, Some(Cause::SentNoReply)) if status.late => Some(Cause::ReplyLate),
+            (_, None) if status.restarted => Some(Cause::Restarted),
             // A repeat took the place of its client, and was told nothing either.
             (_, Some(Cause::Superseded) | None) => Some(Cause::ClientGone),
             (_, failed) => failed,
