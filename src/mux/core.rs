@@ -17,8 +17,8 @@ use super::tally::Tally;
 use super::terminals::{TerminalIndex, Terminals};
 use super::timings::Timings;
 use super::transaction::{PLACE, Phase, Place, TIMER, Timer, Transaction};
-use crate::iso8583::Mti;
-use crate::rules::MatchKey;
+use crate::iso8583::{FieldNumber, Mti, field};
+use crate::rules::{Answer, MatchKey};
 use crate::time::Now;
 
 /// Most answers to a host's own requests that wait for the link; further ones are dropped, as the host will ask again.
@@ -29,6 +29,8 @@ const TIMEOUTS_PER_STEP: usize = 512;
 /// The state machine of one upstream. See the module's documentation.
 pub struct Mux {
     pub(super) settings: Settings,
+    /// In what an answer has to agree with the request that has its key, where both have it.
+    pub(super) compared: Vec<FieldNumber>,
     pub(super) transactions: Arena<Transaction>,
     pub(super) terminals: Terminals,
     pub(super) keys: Keys,
@@ -79,7 +81,10 @@ pub struct Mux {
 impl Mux {
     /// At rest, with the link down.
     pub fn new(settings: Settings) -> Mux {
+        // The key need not have the terminal.
+        let terminal = (!settings.key_fields.0.contains(&field::TID)).then_some(field::TID);
         Mux {
+            compared: terminal.iter().chain(&settings.echoed).copied().collect(),
             transactions: Arena::new(),
             terminals: Terminals::new(),
             keys: Keys::new(settings.tombstones_max),
@@ -136,6 +141,12 @@ impl Mux {
             Event::Operator(order) => self.operate(now, order),
             Event::Drain { deadline } => self.drain(now, deadline),
         }
+        self.look_if_drained(now);
+    }
+
+    /// [`Event::Received`], with an answer that stays the caller's.
+    pub fn receive(&mut self, now: Now, answer: &Answer) {
+        self.received(now, answer);
         self.look_if_drained(now);
     }
 
