@@ -58,6 +58,8 @@ pub struct Mux {
     pub(super) holding: BTreeSet<TxId>,
     /// Listed in this process, and gone from here: the journal has them until a person has seen to them.
     pub(super) listed_away: BTreeSet<TxId>,
+    /// Whether the end of one that was delivered is a fact worth telling.
+    tells_deliveries: bool,
     pub(super) link_up: bool,
     pub(super) journal_up: bool,
     pub(super) draining: Option<Duration>,
@@ -102,6 +104,7 @@ impl Mux {
             terminals_to_look_at: VecDeque::new(),
             holding: BTreeSet::new(),
             listed_away: BTreeSet::new(),
+            tells_deliveries: true,
             link_up: false,
             journal_up: true,
             draining: None,
@@ -142,6 +145,12 @@ impl Mux {
             Event::Drain { deadline } => self.drain(now, deadline),
         }
         self.look_if_drained(now);
+    }
+
+    /// Whether it gives [`Fact::Ended`] of those that were delivered too: nearly all, and nobody's business unless they are
+    /// logged. It does, unless told otherwise.
+    pub fn tell_deliveries(&mut self, tells: bool) {
+        self.tells_deliveries = tells;
     }
 
     /// [`Event::Received`], with an answer that stays the caller's.
@@ -424,6 +433,9 @@ impl Mux {
     pub(super) fn tell_end(&mut self, now: Now, id: TxId, state: FinalState) {
         let Some(transaction) = self.transactions.get(id) else { return };
         self.outcomes.ended(transaction.request.mti(), transaction.noted.class, state);
+        if state == FinalState::Delivered && !self.tells_deliveries {
+            return;
+        }
         let Some(slot) = self.keys.get(transaction.key) else { return };
         let (mti, key) = (transaction.request.mti(), slot.key.clone());
         let age = now.uptime.saturating_sub(transaction.arrived);
