@@ -11,7 +11,7 @@ impl Bitmap {
     pub const EMPTY: Bitmap = Bitmap([0; 3]);
 
     /// Whether field `n` is there. DE 0 never is: the MTI has no bit.
-    #[inline]
+    #[inline(always)]
     pub fn has(&self, n: FieldNumber) -> bool {
         let bit = n.index().wrapping_sub(1);
         self.0.get(bit / 64).is_some_and(|group| group << (bit % 64) >> 63 == 1)

@@ -6,6 +6,30 @@ pub(super) fn all_digits(bytes: &[u8]) -> bool {
     all(bytes, no_digits, |byte| byte.is_ascii_digit())
 }
 
+/// So many digits fit into an `i64` whatever they are.
+const DECIMAL_MAX: usize = 18;
+
+/// The number that ASCII digits say; `None` for anything else, and for more than 18 of them.
+pub fn decimal(digits: &[u8]) -> Option<i64> {
+    if digits.len() > DECIMAL_MAX || !all_digits(digits) {
+        return None;
+    }
+    let (eights, rest) = digits.as_chunks::<8>();
+    let number = eights
+        .iter()
+        .fold(0, |number, eight| number * 100_000_000 + eight_digits(u64::from_le_bytes(*eight)));
+    Some(rest.iter().fold(number, |number, digit| number * 10 + i64::from(digit - b'0')))
+}
+
+/// The number that eight digits say, the first in the lowest byte: neighbours become pairs, pairs fours, fours eight.
+#[inline]
+fn eight_digits(word: u64) -> i64 {
+    let ones = word & 0x0F0F_0F0F_0F0F_0F0F;
+    let pairs = (ones * 10 + (ones >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    i64::from((fours * 10_000 + (fours >> 32)) as u32)
+}
+
 /// Whether all of `bytes` are printable ASCII, 0x20 to 0x7E.
 #[inline]
 pub(super) fn all_printable(bytes: &[u8]) -> bool {
@@ -73,6 +97,23 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_any_length_is_what_its_digits_say() {
+        let text = b"987654321012345678";
+        for len in 1..=text.len() {
+            for from in 0..=text.len() - len {
+                let digits = &text[from..from + len];
+                let number = std::str::from_utf8(digits).unwrap().parse().ok();
+                assert_eq!(decimal(digits), number, "{from} {len}");
+            }
+        }
+        assert_eq!(decimal(b"999999999999999999"), Some(999_999_999_999_999_999));
+        assert_eq!(decimal(b""), Some(0));
+        for none in [&b"0000000000000000001"[..], b"1234567/", b"12345678:", b"-1", b" 1", b"12345678901a"] {
+            assert_eq!(decimal(none), None, "{none:?}");
+        }
+    }
 
     #[test]
     fn every_byte_is_judged_alike_at_every_place_of_every_length() {

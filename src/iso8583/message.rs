@@ -201,13 +201,13 @@ impl Message {
     }
 
     /// Whether field `n` is there.
-    #[inline]
+    #[inline(always)]
     pub fn has(&self, n: FieldNumber) -> bool {
         self.bitmap.has(n)
     }
 
     /// The canonical value of field `n`. DE 0 gives the MTI's digits.
-    #[inline]
+    #[inline(always)]
     pub fn value(&self, n: FieldNumber) -> Option<Cow<'_, [u8]>> {
         match self.wire(n) {
             Some(wire) => Some(value::decode(self.schema.plan(n), wire)),
@@ -239,14 +239,14 @@ impl Message {
     }
 
     /// Field `n` as it stands on the wire, length prefix included.
-    #[inline]
+    #[inline(always)]
     pub fn wire(&self, n: FieldNumber) -> Option<&[u8]> {
         let (start, end) = self.span(n)?;
         self.raw.get(start..end)
     }
 
     /// Where field `n` begins, its length prefix included, and ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn span(&self, n: FieldNumber) -> Option<(usize, usize)> {
         let span = self.spans.get(&self.bitmap, n)?;
         Some((usize::from(span.start), usize::from(span.end)))

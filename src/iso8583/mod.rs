@@ -24,6 +24,7 @@ pub mod packer;
 pub mod schema;
 
 pub use bitmap::Bitmap;
+pub use digits::decimal;
 pub use draft::{BuildError, Draft};
 pub use field::FieldNumber;
 pub use message::{Lenient, MESSAGE_MAX, Measure, Message, ParseError};

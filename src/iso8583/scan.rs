@@ -42,15 +42,14 @@ pub(super) enum Unknown {
 #[inline]
 pub(super) fn head(schema: &Schema, buf: &[u8], unknown: Unknown) -> Result<Head, ParseError> {
     let (mti, at) = read_mti(schema, buf)?;
-    let known = schema.known().groups();
-    let announcers = schema.announcers();
     let mut head = Head { mti, fields: [0; 3], groups: 0, announces_65: false, tertiary_at: 0, end: at };
     for group in 0..schema.groups() {
-        let bits = read_group(schema, buf, head.end, group, known[group] | announcers[group], unknown)?;
-        head.fields[group] = bits & !announcers[group];
+        let announcer = schema.announcer(group);
+        let bits = read_group(schema, buf, head.end, group, schema.known_in(group) | announcer, unknown)?;
+        head.fields[group] = bits & !announcer;
         head.end += group_len(schema);
         head.groups += 1;
-        if bits & announcers[group] == 0 {
+        if bits & announcer == 0 {
             break;
         }
         if group == 1 && schema.bitmap.tertiary == Tertiary::InField65 {

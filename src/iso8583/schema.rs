@@ -102,13 +102,16 @@ impl Schema {
         usize::from(self.bitmap.groups.clamp(1, 3))
     }
 
-    /// The bits by which a group announces the next one.
-    pub(super) fn announcers(&self) -> [u64; 3] {
-        match self.groups() {
-            1 => [0, 0, 0],
-            2 => [FIRST_BIT, 0, 0],
-            _ => [FIRST_BIT, FIRST_BIT, 0],
-        }
+    /// The bit by which a group announces the next one, if there can be one.
+    #[inline]
+    pub(super) fn announcer(&self, group: usize) -> u64 {
+        if group + 1 < self.groups() { FIRST_BIT } else { 0 }
+    }
+
+    /// The fields of a group that the dialect has; its announcing bit may be among them.
+    #[inline]
+    pub(super) fn known_in(&self, group: usize) -> u64 {
+        self.known.groups().get(group).copied().unwrap_or(0)
     }
 
     /// Whether a message can have field `n`.

@@ -43,7 +43,7 @@ impl Spans {
     }
 
     /// That of field `n`, if `fields` has it: the fields that were put in, and no others.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, fields: &Bitmap, n: FieldNumber) -> Option<Span> {
         if !fields.has(n) {
             return None;

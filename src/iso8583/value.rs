@@ -10,7 +10,7 @@ use super::prefix;
 use super::schema::{Content, Counts, Encoding, Side};
 
 /// The canonical value of a field that stands on the wire as `wire`, its length prefix included.
-#[inline]
+#[inline(always)]
 pub(super) fn decode<'a>(plan: &Plan, wire: &'a [u8]) -> Cow<'a, [u8]> {
     let body = wire.get(usize::from(plan.prefix_len)..).unwrap_or_default();
     match plan.encoding {

@@ -93,6 +93,17 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Closes the one whose answer was confirmed.
+    pub(super) fn confirm(&mut self, slot: Slot, id: TxId) {
+        let Some(place) = self.slots.get_mut(usize::from(slot)) else { return };
+        if place.open.is_some() {
+            place.open = None;
+            place.confirmed = Some(id);
+            self.open -= 1;
+            self.free.push(slot);
+        }
+    }
+
     /// Closes one. `confirmed`: its answer was confirmed.
     pub(super) fn remove(&mut self, slot: Slot, confirmed: Option<TxId>) -> Option<Open<T>> {
         let place = self.slots.get_mut(usize::from(slot))?;

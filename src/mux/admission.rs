@@ -276,6 +276,9 @@ impl Mux {
     /// What is refused on its turn frees the terminal again; a list instead of recursion keeps the stack flat however
     /// many are refused in a row.
     pub(super) fn next_of_terminal(&mut self, now: Now, index: TerminalIndex) {
+        if self.terminals.leave(index) {
+            return;
+        }
         self.terminals_to_look_at.push_back(index);
         if self.terminals_to_look_at.len() > 1 {
             return;
@@ -298,7 +301,10 @@ impl Mux {
             true => terminal.waiting.back(&self.transactions),
             false => waiting,
         };
-        let Some(id) = owed.or(waiting) else { return self.terminals.leave(index) };
+        let Some(id) = owed.or(waiting) else {
+            self.terminals.leave(index);
+            return;
+        };
         self.unplace(id);
         if let Some(terminal) = self.terminals.get_mut(index) {
             terminal.busy = Some(id);

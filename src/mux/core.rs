@@ -17,8 +17,8 @@ use super::tally::Tally;
 use super::terminals::{TerminalIndex, Terminals};
 use super::timings::Timings;
 use super::transaction::{PLACE, Phase, Place, TIMER, Timer, Transaction};
-use crate::iso8583::Mti;
-use crate::rules::MatchKey;
+use crate::iso8583::{FieldNumber, Mti, field};
+use crate::rules::{Answer, MatchKey};
 use crate::time::Now;
 
 /// Most answers to a host's own requests that wait for the link; further ones are dropped, as the host will ask again.
@@ -29,6 +29,8 @@ const TIMEOUTS_PER_STEP: usize = 512;
 /// The state machine of one upstream. See the module's documentation.
 pub struct Mux {
     pub(super) settings: Settings,
+    /// In what an answer has to agree with the request that has its key, where both have it.
+    pub(super) compared: Vec<FieldNumber>,
     pub(super) transactions: Arena<Transaction>,
     pub(super) terminals: Terminals,
     pub(super) keys: Keys,
@@ -56,6 +58,8 @@ pub struct Mux {
     pub(super) holding: BTreeSet<TxId>,
     /// Listed in this process, and gone from here: the journal has them until a person has seen to them.
     pub(super) listed_away: BTreeSet<TxId>,
+    /// Whether the end of one that was delivered is a fact worth telling.
+    tells_deliveries: bool,
     pub(super) link_up: bool,
     pub(super) journal_up: bool,
     pub(super) draining: Option<Duration>,
@@ -79,7 +83,10 @@ pub struct Mux {
 impl Mux {
     /// At rest, with the link down.
     pub fn new(settings: Settings) -> Mux {
+        // The key need not have the terminal.
+        let terminal = (!settings.key_fields.0.contains(&field::TID)).then_some(field::TID);
         Mux {
+            compared: terminal.iter().chain(&settings.echoed).copied().collect(),
             transactions: Arena::new(),
             terminals: Terminals::new(),
             keys: Keys::new(settings.tombstones_max),
@@ -97,6 +104,7 @@ impl Mux {
             terminals_to_look_at: VecDeque::new(),
             holding: BTreeSet::new(),
             listed_away: BTreeSet::new(),
+            tells_deliveries: true,
             link_up: false,
             journal_up: true,
             draining: None,
@@ -136,6 +144,18 @@ impl Mux {
             Event::Operator(order) => self.operate(now, order),
             Event::Drain { deadline } => self.drain(now, deadline),
         }
+        self.look_if_drained(now);
+    }
+
+    /// Whether it gives [`Fact::Ended`] of those that were delivered too: nearly all, and nobody's business unless they are
+    /// logged. It does, unless told otherwise.
+    pub fn tell_deliveries(&mut self, tells: bool) {
+        self.tells_deliveries = tells;
+    }
+
+    /// [`Event::Received`], with an answer that stays the caller's.
+    pub fn receive(&mut self, now: Now, answer: &Answer) {
+        self.received(now, answer);
         self.look_if_drained(now);
     }
 
@@ -413,6 +433,9 @@ impl Mux {
     pub(super) fn tell_end(&mut self, now: Now, id: TxId, state: FinalState) {
         let Some(transaction) = self.transactions.get(id) else { return };
         self.outcomes.ended(transaction.request.mti(), transaction.noted.class, state);
+        if state == FinalState::Delivered && !self.tells_deliveries {
+            return;
+        }
         let Some(slot) = self.keys.get(transaction.key) else { return };
         let (mti, key) = (transaction.request.mti(), slot.key.clone());
         let age = now.uptime.saturating_sub(transaction.arrived);

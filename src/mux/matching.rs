@@ -96,7 +96,7 @@ impl Mux {
         transaction.make_good() == MakeGood::Reverse
             && owed.state != OwedState::Parked
             && !owed.approved
-            && transaction.is_answered_by(answer, &self.settings.echoed)
+            && transaction.is_answered_by(answer, &self.compared)
     }
 
     /// Whether `transaction` awaits just this answer.
@@ -106,7 +106,7 @@ impl Mux {
             Some(mti) if mti != answer.mti() => Err(Unmatched::WrongMti),
             Some(_)
                 if !self.mutant(Mutant::EchoIgnored)
-                    && !answer.agrees_with(transaction.request.message(), &self.settings.echoed) =>
+                    && !answer.agrees_with(transaction.request.message(), &self.compared) =>
             {
                 Err(Unmatched::Disagrees)
             }
@@ -127,7 +127,7 @@ impl Mux {
         let Some(slot) = self.keys.get(transaction.key).filter(|slot| slot.is_shared()) else { return false };
         let is_twin = |other: &Request| {
             other.mti().first() == transaction.request.mti().first()
-                && answer.agrees_with(other.message(), &self.settings.echoed)
+                && answer.agrees_with(other.message(), &self.compared)
                 && is_it(other)
         };
         let live = slot.live.iter().filter(|id| **id != transaction.id);
@@ -146,7 +146,7 @@ impl Mux {
                 self.owed_answered_late(now, id, answer);
                 return true;
             }
-            if !transaction.is_answered_by(answer, &self.settings.echoed) {
+            if !transaction.is_answered_by(answer, &self.compared) {
                 continue;
             }
             match &transaction.phase {
@@ -210,7 +210,7 @@ impl Mux {
         };
         (owed.attempts > 0 || owed.maybe_sent)
             && response == Some(answer.mti())
-            && answer.agrees_with(transaction.request.message(), &self.settings.echoed)
+            && answer.agrees_with(transaction.request.message(), &self.compared)
             && !self.is_of_a_twin(transaction, answer)
     }
 
@@ -314,21 +314,21 @@ impl Mux {
 
     /// What `answer` means to an ended transaction with its key, if anything.
     fn meaning(&self, tomb: &Tombstone, answer: &Answer) -> Option<Meaning> {
-        let echoed = &self.settings.echoed;
+        let compared = &self.compared;
         let approved = answer.request_class() == RequestClass::Approved;
         let answers_request = tomb.mti.response() == Some(answer.mti());
         match &tomb.kind {
             TombKind::Settled(_) => answers_request.then_some(Meaning::Again),
             TombKind::Unanswered => answers_request.then_some(Meaning::Late(tomb.id)),
             TombKind::Unsettled(request, _) => {
-                let agrees = answers_request && answer.agrees_with(request.message(), echoed);
+                let agrees = answers_request && answer.agrees_with(request.message(), compared);
                 agrees.then_some(if approved { Meaning::ApprovedAfterDecline } else { Meaning::Again })
             }
             TombKind::Reversed(ended) => {
                 let (request, owed) = &**ended;
                 let answers_reversal =
                     matches!(&owed.what, Owing::Reversal(image) if image.response_mti() == answer.mti());
-                match answers_request && answer.agrees_with(request.message(), echoed) {
+                match answers_request && answer.agrees_with(request.message(), compared) {
                     true if approved && !owed.reopened => Some(Meaning::ApprovedAfterReversal),
                     true => Some(Meaning::Late(tomb.id)),
                     false => answers_reversal.then_some(Meaning::Again),

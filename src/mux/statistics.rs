@@ -13,7 +13,7 @@ use super::core::Mux;
 use super::event::TxId;
 use super::transaction::Owing;
 use crate::dialect::{RequestClass, ReversalClass};
-use crate::iso8583::{Message, Mti, field};
+use crate::iso8583::{Message, Mti, decimal, field};
 use crate::rules::{Answer, Request};
 use crate::time::Now;
 
@@ -23,8 +23,6 @@ const PACKET_KINDS_MAX: usize = 64;
 const FAULT_CODES_MAX: usize = 1000;
 /// DE 39 has two characters (1987) or three digits (1993).
 const CODE_LEN_MAX: usize = 3;
-/// So many digits fit into an `i64`; DE 4 has twelve.
-const AMOUNT_DIGITS_MAX: usize = 18;
 /// DE 3 of a refund begins with these (ISO 8583, transaction type 20: returns).
 const REFUND: &[u8] = b"20";
 
@@ -169,18 +167,7 @@ fn is_refund(message: &Message) -> bool {
 /// DE 4: at most twelve digits in every dialect. `None` when it is not there or no number.
 fn amount(message: &Message) -> Option<i64> {
     let digits = message.value(field::AMOUNT)?;
-    if digits.len() > AMOUNT_DIGITS_MAX {
-        return None;
-    }
-    let mut amount = 0;
-    for digit in &*digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        amount = amount * 10 + i64::from(digit);
-    }
-    Some(amount)
+    decimal(&digits)
 }
 
 impl Mux {

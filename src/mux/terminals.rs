@@ -86,17 +86,18 @@ impl Terminals {
         is_free
     }
 
-    /// Forgets the terminal if it has nothing left to do.
-    pub(super) fn leave(&mut self, index: TerminalIndex) {
-        let Some(terminal) = self.get(index) else { return };
+    /// Forgets the terminal if it has nothing left to do. Whether it is gone.
+    pub(super) fn leave(&mut self, index: TerminalIndex) -> bool {
+        let Some(terminal) = self.get(index) else { return true };
         if terminal.busy.is_some() || !terminal.waiting.is_empty() || !terminal.owed.is_empty() {
-            return;
+            return false;
         }
         if let Ok(entry) = self.by_tid.find_entry(terminal.hash, |other| *other == index) {
             entry.remove();
         }
         self.slots[index as usize] = None;
         self.free.push(index);
+        true
     }
 
     /// How many terminals have something to do.

@@ -324,10 +324,10 @@ impl Transaction {
         }
     }
 
-    /// Whether `answer` can be the answer to its request: the MTI answers it, and what is echoed agrees.
-    pub(super) fn is_answered_by(&self, answer: &Answer, echoed: &[FieldNumber]) -> bool {
+    /// Whether `answer` can be the answer to its request: the MTI answers it, and what is compared agrees.
+    pub(super) fn is_answered_by(&self, answer: &Answer, compared: &[FieldNumber]) -> bool {
         self.request.mti().response() == Some(answer.mti())
-            && answer.agrees_with(self.request.message(), echoed)
+            && answer.agrees_with(self.request.message(), compared)
     }
 }
 

@@ -77,8 +77,8 @@ impl Clock {
     /// This moment.
     pub fn now(&self) -> Now {
         let wall_ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => since.as_millis() as i64,
-            Err(error) => -(error.duration().as_millis() as i64),
+            Ok(since) => millis(since),
+            Err(error) => -millis(error.duration()),
         };
         Now { uptime: self.uptime(), wall_ms, offset_s: self.offset_at(wall_ms.div_euclid(1000)) }
     }
@@ -118,6 +118,10 @@ impl Clock {
     fn look_up(&self, wall_s: i64) -> i32 {
         Timestamp::from_second(wall_s).map_or(0, |moment| self.0.zone.to_offset(moment).seconds())
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    span.as_secs() as i64 * 1000 + i64::from(span.subsec_millis())
 }
 
 /// The zone that `TZ` or the system names. A machine that names none keeps UTC, as everywhere in Unix (a bare container);

@@ -1,13 +1,14 @@
 //! What a host says.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::key::{KeyFields, MatchKey};
 use crate::dialect::{Dialect, RequestClass, ReversalClass};
 use crate::iso8583::mask::Track2;
-use crate::iso8583::{FieldNumber, Lenient, Message, Mti, ParseError, field};
+use crate::iso8583::{FieldNumber, Lenient, Message, Mti, ParseError, Schema, field};
 
 /// SocketQueue's weights, by which candidates for an answer are compared where the key alone does not decide.
 const SCORE_MTI: u32 = 10;
@@ -35,22 +36,28 @@ impl Answer {
         answer
     }
 
-    /// Reads a host's message into a box: an answer is large, and so it is read where it stays. With it what stopped the
-    /// reading, if anything did.
+    /// A host's message of which nothing was read yet. An answer is large, so it is read where it stays.
+    #[inline]
+    pub(crate) fn unread(schema: &Arc<Schema>, raw: Bytes) -> Answer {
+        Answer::of(Message::unread(schema, raw))
+    }
+
+    /// Reads it as [`Message::parse_lenient`] does: what stopped the reading, if anything did.
     ///
     /// # Errors
     /// Those of [`Message::parse_lenient`].
-    pub fn read_boxed(
+    #[inline]
+    pub(crate) fn read_all(
+        &mut self,
         dialect: &Dialect,
         keys: &KeyFields,
-        raw: Bytes,
-    ) -> Result<(Box<Answer>, Option<ParseError>), ParseError> {
-        let mut answer = Box::new(Answer::of(Message::unread(&dialect.schema, raw)));
-        let trouble = answer.message.read_leniently()?;
-        answer.learn(dialect, keys, trouble.is_none());
-        Ok((answer, trouble))
+    ) -> Result<Option<ParseError>, ParseError> {
+        let trouble = self.message.read_leniently()?;
+        self.learn(dialect, keys, trouble.is_none());
+        Ok(trouble)
     }
 
+    #[inline]
     fn of(message: Message) -> Answer {
         let (request_class, reversal_class) = (RequestClass::InDoubt, ReversalClass::Retry);
         Answer { message, key: None, request_class, reversal_class }
@@ -86,11 +93,9 @@ impl Answer {
         self.reversal_class
     }
 
-    /// Whether the elements of `echoed` agree with the request's, where both have them; and the terminal (DE 41), which
-    /// the key need not have.
-    pub fn agrees_with(&self, request: &Message, echoed: &[FieldNumber]) -> bool {
-        let agree = |n: FieldNumber| self.message.agrees_with(request, n);
-        agree(field::TID) && echoed.iter().all(|n| agree(*n))
+    /// Whether these elements agree with the request's, where both have them.
+    pub fn agrees_with(&self, request: &Message, elements: &[FieldNumber]) -> bool {
+        elements.iter().all(|n| self.message.agrees_with(request, *n))
     }
 
     /// SocketQueue's score: +10 if its MTI answers the request's, +1 for the same DE 4, +5 if its DE 2 is the

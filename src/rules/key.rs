@@ -2,20 +2,21 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
 use crate::iso8583::{FieldNumber, Message, Schema, field};
 
 /// A terminal id (DE 41).
-#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tid(pub(crate) SmallVec<[u8; 16]>);
 
 /// The values of the key fields of one message, in the order configured; equal for a request and its response.
 ///
 /// Values stand one after the other, each closed with `|`; `|` and `\` inside a value have a `\` before them. So no
 /// two lists of values give the same key.
-#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct MatchKey(pub(crate) SmallVec<[u8; INLINE]>);
 
 /// Keys of so many bytes stand in place.
@@ -119,6 +120,20 @@ impl MatchKey {
 
 fn is_special(byte: &u8) -> bool {
     matches!(byte, b'|' | b'\\')
+}
+
+impl Hash for Tid {
+    /// As that of [`MatchKey`].
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl Hash for MatchKey {
+    /// The bytes alone; what is derived hashes their number as well.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
 }
 
 impl Clone for MatchKey {

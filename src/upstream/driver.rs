@@ -187,6 +187,7 @@ impl<S: Stream> Driver<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.mux.tell_deliveries(self.log.is_debug_enabled());
         for _ in 0..PASSES_MAX {
             let now = (self.clock)();
             let mut busy = self.take_commands(cx, now);

@@ -1,33 +1,31 @@
 //! A host's message, from bytes to what the core takes.
 
-use bytes::Bytes;
-
 use super::report::Report;
 use crate::dialect::Dialect;
 use crate::iso8583::{Message, field};
 use crate::rules::{Answer, KeyFields};
 
 /// What a host sends.
-pub(super) enum Incoming {
+pub(super) enum Incoming<'a> {
     /// A request of its own.
     Request(Box<Message>),
     /// Anything else.
-    Answer(Box<Answer>),
+    Answer(&'a Answer),
 }
 
-/// Reads one host message. `None`: dropped, counted and logged.
+/// Reads one host message, of which nothing was read yet. `None`: dropped, counted and logged.
 ///
 /// A reply that cannot be read to its end is taken all the same when its key and DE 39 lie before the trouble, unless
 /// `strict`. What lies behind is not needed to find the client, and the client gets the bytes as they came.
-pub(super) fn read(
+pub(super) fn read<'a>(
     dialect: &Dialect,
     keys: &KeyFields,
     strict: bool,
-    payload: Bytes,
+    answer: &'a mut Answer,
     report: &mut Report,
-) -> Option<Incoming> {
-    let (answer, trouble) = match Answer::read_boxed(dialect, keys, payload) {
-        Ok(read) => read,
+) -> Option<Incoming<'a>> {
+    let trouble = match answer.read_all(dialect, keys) {
+        Ok(trouble) => trouble,
         Err(error) => {
             report.unparseable(&error);
             return None;
@@ -40,7 +38,7 @@ pub(super) fn read(
                 report.unparseable(&error);
                 None
             }
-            None => Some(Incoming::Request(Box::new(answer.message))),
+            None => Some(Incoming::Request(Box::new(answer.message().clone()))),
         };
     }
     if let Some(trouble) = trouble {

@@ -280,7 +280,7 @@ impl<S: Stream> Session<S> {
 
     fn confirm(&mut self, slot: Slot, id: TxId) {
         self.upstream.delivered(slot, id);
-        self.slots.remove(slot, Some(id));
+        self.slots.confirm(slot, id);
     }
 
     // -- small things ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ use super::{Driver, Settings};
 use crate::framing::Frame;
 use crate::mux::{Event, Transmit};
 use crate::net::Stream;
-use crate::rules;
+use crate::rules::{self, Answer};
 use crate::time::Now;
 
 /// Host messages taken in one pass.
@@ -81,19 +81,14 @@ impl<S: Stream> Driver<S> {
 
     fn on_frame(&mut self, frame: Frame, now: Now) {
         let keys = &self.settings.mux.key_fields;
-        let read = incoming::read(
-            &self.dialect,
-            keys,
-            self.settings.strict_replies,
-            frame.payload,
-            &mut self.report,
-        );
-        match read {
+        let mut answer = Answer::unread(&self.dialect.schema, frame.payload);
+        let strict = self.settings.strict_replies;
+        match incoming::read(&self.dialect, keys, strict, &mut answer, &mut self.report) {
             None => {}
             Some(Incoming::Answer(answer)) => {
                 let shown = self.log.is_trace_enabled().then(|| answer.message().clone());
                 self.report.take_about();
-                self.mux.handle(now, Event::Received(answer));
+                self.mux.receive(now, answer);
                 if let Some(message) = shown
                     && self.carry_out() == 0
                 {
