@@ -31,7 +31,7 @@ const DEPTH_MAX: usize = 8;
 /// # Errors
 /// [`NotTlv`] with the offset of the object that is cut off, reaches beyond its template or has another form.
 pub fn data_objects(data: &[u8]) -> Result<Vec<DataObject>, NotTlv> {
-    let mut objects = Vec::new();
+    let mut objects = Vec::with_capacity(data.len() / 8);
     let mut ends = vec![data.len()];
     let mut at = 0;
     while let Some(end) = ends.last().copied() {

@@ -75,8 +75,8 @@ pub(super) fn text(content: Content, value: Cow<'_, [u8]>) -> Cow<'_, str> {
         return Cow::Owned(escaped(&value));
     }
     match value {
-        Cow::Borrowed(value) => String::from_utf8_lossy(value),
-        Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
+        Cow::Borrowed(value) => Cow::Borrowed(std::str::from_utf8(value).unwrap_or_default()),
+        Cow::Owned(value) => Cow::Owned(String::from_utf8(value).unwrap_or_default()),
     }
 }
 

@@ -77,6 +77,12 @@ INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, le
     idempotency_key, idempotency_body, processing_code, mid)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
 
+/// The same where nothing but the intent is known yet, and nobody will ask by a key: nearly always.
+pub(super) const INSERT_INTENT: &str = "
+INSERT INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, amount, transmission_time, stan,
+    local_time, rrn, tid, currency, processing_code, mid)
+VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+
 /// Once, also when it is written again after a commit of unknown outcome.
 pub(super) const INSERT_NOTE: &str = "
 INSERT INTO notes (record, at_ms, what, operator, reason, upstream) SELECT ?1, ?2, ?3, ?4, ?5, ?6
@@ -96,6 +102,12 @@ UPDATE records SET
     superseded = COALESCE(?10, superseded),
     outcome = CASE WHEN ?9 = 0 THEN outcome WHEN ?9 = 1 THEN ?7 WHEN ?9 = 2 THEN NULL ELSE outcome END,
     ended_ms = CASE WHEN ?9 = 0 THEN ended_ms ELSE ?8 END
+WHERE id = ?1";
+
+/// The same where nothing but the answer and the end is told: nearly always.
+pub(super) const END_RECORD: &str = "
+UPDATE records SET stage = ?2, outcome = ?3, ended_ms = ?4, rrn = COALESCE(?5, rrn),
+    approval_code = COALESCE(?6, approval_code), response_code = COALESCE(?7, response_code)
 WHERE id = ?1";
 
 /// `records.tx` stays: it is the id that the client was told. `images.tx` is the one that it has now.

@@ -8,8 +8,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use chacha20::{R20, hchacha};
+use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce, XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
 
 use super::{JournalError, Options};
@@ -22,6 +23,8 @@ const KEYS_MAX: usize = 16;
 const KEY_FILE_MAX: u64 = 4096;
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 24;
+/// The part of a nonce that is random; the rest is counted.
+const PREFIX_LEN: usize = 16;
 /// Separates key ids from any other use of the hash of a key.
 const KEY_ID_DOMAIN: &[u8] = b"socketqueue journal key id\0";
 
@@ -195,26 +198,10 @@ impl Keyring {
     /// # Errors
     /// When there are no random numbers.
     pub fn seal(&self, image: &[u8], row: &[u8]) -> io::Result<Sealed> {
-        let nonce = Nonces::new()?.next();
-        let (key_id, bytes) = self.seal_with(nonce, image, row)?;
-        Ok(Sealed { key_id: key_id.to_owned(), nonce, bytes })
-    }
-
-    /// The same with a nonce that was never used before: which key, and what is sealed.
-    ///
-    /// # Errors
-    /// When there is no key.
-    pub(super) fn seal_with(
-        &self,
-        nonce: [u8; NONCE_LEN],
-        image: &[u8],
-        row: &[u8],
-    ) -> io::Result<(&str, Vec<u8>)> {
-        let key = self.first().ok_or_else(|| io::Error::other("no key"))?;
-        let bytes = XChaCha20Poly1305::new(&key.bytes.into())
-            .encrypt(&XNonce::from(nonce), Payload { msg: image, aad: row })
-            .map_err(|_| io::Error::other("sealing failed"))?;
-        Ok((&key.id, bytes))
+        let mut sealer = Sealer::new(self)?;
+        let mut bytes = Vec::new();
+        let nonce = sealer.seal(image, row, &mut bytes)?;
+        Ok(Sealed { key_id: sealer.key_id, nonce, bytes })
     }
 
     /// What was sealed for `row`.
@@ -237,31 +224,60 @@ pub(super) fn fresh_secret() -> io::Result<[u8; 32]> {
     Ok(secret)
 }
 
-/// Nonces that are never used twice: sixteen random bytes for each of these, and a count. So one call to the system is
-/// enough for all images of a run.
-pub struct Nonces {
-    prefix: [u8; NONCE_LEN - 8],
+/// Seals one image after the other with the first key of a ring.
+///
+/// No nonce is used twice: each is sixteen random bytes, the same for all of a sealer, and a count. XChaCha20-Poly1305 makes
+/// a key of its own of the first sixteen bytes, and is ChaCha20-Poly1305 with that and the other eight
+/// (draft-irtf-cfrg-xchacha-03, section 2.3): so that key is made once.
+pub(super) struct Sealer {
+    key_id: String,
+    cipher: ChaCha20Poly1305,
+    prefix: [u8; PREFIX_LEN],
     count: u64,
 }
 
-impl Nonces {
-    /// New ones.
+impl Sealer {
+    /// A new one.
     ///
     /// # Errors
-    /// When there are no random numbers.
-    pub fn new() -> io::Result<Nonces> {
-        let mut prefix = [0; NONCE_LEN - 8];
+    /// When there is no key, or there are no random numbers.
+    pub(super) fn new(ring: &Keyring) -> io::Result<Sealer> {
+        let key = ring.first().ok_or_else(|| io::Error::other("no key"))?;
+        let mut prefix = [0; PREFIX_LEN];
         getrandom::fill(&mut prefix).map_err(no_chance)?;
-        Ok(Nonces { prefix, count: 0 })
+        let cipher = ChaCha20Poly1305::new(&hchacha::<R20>(&key.bytes.into(), &prefix.into()));
+        Ok(Sealer { key_id: key.id.clone(), cipher, prefix, count: 0 })
     }
 
-    pub(super) fn next(&mut self) -> [u8; NONCE_LEN] {
+    /// The id of the key that seals.
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// Seals `image`, bound to `row`, into `sealed`, whatever that had. The nonce.
+    ///
+    /// # Errors
+    /// When the image is too long for the cipher.
+    pub(super) fn seal(
+        &mut self,
+        image: &[u8],
+        row: &[u8],
+        sealed: &mut Vec<u8>,
+    ) -> io::Result<[u8; NONCE_LEN]> {
         let mut nonce = [0; NONCE_LEN];
-        let (prefix, count) = nonce.split_at_mut(self.prefix.len());
-        prefix.copy_from_slice(&self.prefix);
-        count.copy_from_slice(&self.count.to_be_bytes());
+        nonce[..PREFIX_LEN].copy_from_slice(&self.prefix);
+        nonce[PREFIX_LEN..].copy_from_slice(&self.count.to_be_bytes());
         self.count += 1;
-        nonce
+        let mut short = Nonce::default();
+        short[NONCE_LEN - PREFIX_LEN - 4..].copy_from_slice(&nonce[PREFIX_LEN..]);
+        sealed.clear();
+        sealed.extend_from_slice(image);
+        let tag = self
+            .cipher
+            .encrypt_inout_detached(&short, row, sealed.as_mut_slice().into())
+            .map_err(|_| io::Error::other("sealing failed"))?;
+        sealed.extend_from_slice(&tag);
+        Ok(nonce)
     }
 }
 
@@ -271,7 +287,47 @@ fn no_chance(error: getrandom::Error) -> io::Error {
 
 /// What an image is bound to: the journal, and what of its row never changes.
 pub(super) fn row_identity(journal: &str, row: i64, upstream: i64, mti: &str, received_ms: i64) -> Vec<u8> {
-    format!("{journal}|{row}|{upstream}|{mti}|{received_ms}").into_bytes()
+    let mut identity = Vec::new();
+    write_row_identity(&mut identity, journal, row, upstream, mti, received_ms);
+    identity
+}
+
+/// The same into `out`, whatever that had. Once for each transaction: the numbers are written by hand.
+pub(super) fn write_row_identity(
+    out: &mut Vec<u8>,
+    journal: &str,
+    row: i64,
+    upstream: i64,
+    mti: &str,
+    received_ms: i64,
+) {
+    out.clear();
+    out.extend_from_slice(journal.as_bytes());
+    out.push(b'|');
+    push_decimal(out, row);
+    out.push(b'|');
+    push_decimal(out, upstream);
+    out.push(b'|');
+    out.extend_from_slice(mti.as_bytes());
+    out.push(b'|');
+    push_decimal(out, received_ms);
+}
+
+fn push_decimal(out: &mut Vec<u8>, number: i64) {
+    if number < 0 {
+        out.push(b'-');
+    }
+    let (mut digits, mut rest) = ([b'0'; 20], number.unsigned_abs());
+    let mut at = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+        at -= 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 /// Writes a key file whole or not at all, readable by its owner only.
@@ -344,10 +400,34 @@ mod tests {
         let (a, b) = (ring.seal(b"image", b"1").unwrap(), ring.seal(b"image", b"1").unwrap());
         assert!(a.nonce != b.nonce && a.bytes != b.bytes);
         // Neither within a run nor in the next one.
-        let (mut one, mut two) = (Nonces::new().unwrap(), Nonces::new().unwrap());
+        let (mut one, mut two) = (Sealer::new(&ring).unwrap(), Sealer::new(&ring).unwrap());
+        let next = |sealer: &mut Sealer| sealer.seal(b"image", b"1", &mut Vec::new()).unwrap();
         let nonces: std::collections::BTreeSet<_> =
-            (0..1000).flat_map(|_| [one.next(), two.next()]).collect();
+            (0..1000).flat_map(|_| [next(&mut one), next(&mut two)]).collect();
         assert_eq!(nonces.len(), 2000);
+    }
+
+    #[test]
+    fn whatever_a_sealer_seals_is_what_the_extended_cipher_of_the_draft_seals() {
+        let ring = Keyring::parse(ONE, "test").unwrap();
+        let (mut sealer, mut sealed) = (Sealer::new(&ring).unwrap(), Vec::new());
+        let text = [7; 300];
+        for len in [0, 1, 15, 16, 63, 64, 65, 300] {
+            let nonce = sealer.seal(&text[..len], b"row", &mut sealed).unwrap();
+            let key = ring.first().unwrap().bytes.into();
+            let whole = XChaCha20Poly1305::new(&key)
+                .encrypt(&XNonce::from(nonce), Payload { msg: &text[..len], aad: b"row" })
+                .unwrap();
+            assert_eq!(sealed, whole, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_row_is_named_by_what_never_changes_of_it() {
+        let identity = |row, ms| String::from_utf8(row_identity("journal", row, 2, "0200", ms)).unwrap();
+        assert_eq!(identity(17, 1_795_316_645_000), "journal|17|2|0200|1795316645000");
+        assert_eq!(identity(i64::MAX, i64::MIN), format!("journal|{}|2|0200|{}", i64::MAX, i64::MIN));
+        assert_eq!(identity(0, -1), "journal|0|2|0200|-1");
     }
 
     #[test]

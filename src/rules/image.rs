@@ -196,7 +196,13 @@ pub struct AnswerRecord {
 impl AnswerRecord {
     /// That of `answer`.
     pub fn of(answer: &Answer) -> AnswerRecord {
-        let value = |n| answer.message.value(n).map(|value| Bytes::copy_from_slice(&value));
+        // Where it stands in the message as it is, the message is shared until it has been written down.
+        let value = |n| {
+            answer.message.value(n).map(|value| match value {
+                Cow::Borrowed(value) => answer.message.raw().slice_ref(value),
+                Cow::Owned(value) => Bytes::from(value),
+            })
+        };
         AnswerRecord {
             rrn: value(field::RRN),
             approval_code: value(field::APPROVAL_CODE),

@@ -3,6 +3,8 @@
 //! All rows of a commit become visible together, so between transactions no order is needed inside it; within one the
 //! later operation wins.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 
 use super::rows::Rows;
@@ -34,14 +36,14 @@ pub(super) struct Change<'e> {
     /// It was open at the start, and goes on under this id.
     pub(super) adopted: bool,
     /// Its request, and when it came; of a new one.
-    pub(super) request: Option<(&'e Request, Option<Record>, Now)>,
+    pub(super) request: Option<(&'e Request, Option<&'e Record>, Now)>,
     /// The id that it had before, if that is another one.
     pub(super) renamed: Option<u64>,
     pub(super) stage: Option<Stage>,
     pub(super) attempts: Option<u32>,
-    pub(super) rrn: Option<String>,
-    pub(super) approval_code: Option<String>,
-    pub(super) response_code: Option<String>,
+    pub(super) rrn: Option<Cow<'e, str>>,
+    pub(super) approval_code: Option<Cow<'e, str>>,
+    pub(super) response_code: Option<Cow<'e, str>>,
     /// Outcome and end, where they change.
     pub(super) end: Option<End>,
     /// Its key was used again; or a person has dealt with that.
@@ -96,6 +98,26 @@ impl Change<'_> {
         }
     }
 
+    /// Whether it is an intent and nothing more.
+    pub(super) fn is_plain_intent(&self) -> bool {
+        self.stage == Some(Stage::Intent)
+            && self.end.is_none()
+            && self.attempts.is_none()
+            && self.rrn.is_none()
+            && self.approval_code.is_none()
+            && self.response_code.is_none()
+    }
+
+    /// Whether it is an end, perhaps with the answer before it, and nothing more.
+    pub(super) fn is_plain_end(&self) -> bool {
+        self.stage.is_some()
+            && matches!(self.end, Some(End::In(..)))
+            && self.attempts.is_none()
+            && self.superseded.is_none()
+            && self.renamed.is_none()
+            && !self.adopted
+    }
+
     /// Whether it was given up before anything could be sent: nothing will ever be made good.
     pub(super) fn needs_no_image(&self) -> bool {
         matches!(self.end, Some(End::In(FinalState::NeverSent | FinalState::Refused, _)))
@@ -117,7 +139,12 @@ impl<'e> Batch<'e> {
     /// Lays `entries` together. What is about a transaction that the journal never had is left out: requests without
     /// money in them end, too.
     pub(super) fn of(entries: &'e [Entry], rows: &Rows) -> Batch<'e> {
-        let mut batch = Batch { operations: entries.len(), ..Batch::default() };
+        let mut batch = Batch {
+            operations: entries.len(),
+            changes: Vec::with_capacity(entries.len()),
+            by_tx: HashMap::with_capacity(entries.len()),
+            ..Batch::default()
+        };
         for entry in entries {
             batch.add(entry, rows);
         }
@@ -128,7 +155,7 @@ impl<'e> Batch<'e> {
         match &entry.op {
             JournalOp::Intent { id, request, record } => {
                 let mut change = Change::of(id.bits(), FoundBy::New);
-                change.request = Some((request, *record, entry.at));
+                change.request = Some((request, record.as_ref(), entry.at));
                 change.stage = Some(Stage::Intent);
                 self.intents += 1;
                 self.push(change);
@@ -255,8 +282,9 @@ impl<'e> Batch<'e> {
 }
 
 /// Bytes as text; what is no text is written so that the database takes it.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // The first is several times as fast.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 impl Note {

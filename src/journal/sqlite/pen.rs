@@ -7,7 +7,7 @@ use super::batch::{Change, End, FoundBy, Note};
 use super::connection;
 use crate::journal::codes::{Stage, outcome_number};
 use crate::journal::schema;
-use crate::journal::seal::{Keyring, Nonces, row_identity};
+use crate::journal::seal::{Sealer, write_row_identity};
 use crate::rules::{self, Request};
 use crate::time::Now;
 
@@ -25,24 +25,41 @@ pub(super) struct Written {
 
 /// What rows are written with, beside a connection.
 pub(super) struct Hand {
-    pub(super) keys: Keyring,
-    pub(super) nonces: Nonces,
+    sealer: Sealer,
     /// The name of the journal, to which images are bound.
-    pub(super) journal: String,
+    journal: String,
     /// Ids of transactions are unique within a run.
     pub(super) run: i64,
     /// Rows of this host.
-    pub(super) upstream: i64,
-    pub(super) next_row: i64,
-    pub(super) image: ImageOf,
+    upstream: i64,
+    next_row: i64,
+    image: ImageOf,
+    /// What a row is called, and its image when it is sealed: room for one after the other.
+    identity: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Hand {
+    pub(super) fn new(
+        sealer: Sealer,
+        journal: String,
+        run: i64,
+        upstream: i64,
+        next_row: i64,
+        image: ImageOf,
+    ) -> Hand {
+        Hand { sealer, journal, run, upstream, next_row, image, identity: Vec::new(), sealed: Vec::new() }
+    }
 }
 
 /// The statements of one batch.
 pub(super) struct Pen<'c> {
     conn: &'c Connection,
     hand: &'c mut Hand,
+    insert_intent: CachedStatement<'c>,
     insert_record: CachedStatement<'c>,
     insert_image: CachedStatement<'c>,
+    end_record: CachedStatement<'c>,
     update_record: CachedStatement<'c>,
 }
 
@@ -51,8 +68,10 @@ impl<'c> Pen<'c> {
         Ok(Pen {
             conn,
             hand,
+            insert_intent: conn.prepare_cached(schema::INSERT_INTENT)?,
             insert_record: conn.prepare_cached(schema::INSERT_RECORD)?,
             insert_image: conn.prepare_cached(schema::INSERT_IMAGE)?,
+            end_record: conn.prepare_cached(schema::END_RECORD)?,
             update_record: conn.prepare_cached(schema::UPDATE_RECORD)?,
         })
     }
@@ -83,6 +102,18 @@ impl<'c> Pen<'c> {
 
     fn update(&mut self, row: i64, change: &Change<'_>) -> rusqlite::Result<i64> {
         let (how, outcome, ended_ms) = ended(change);
+        if change.is_plain_end() {
+            self.end_record.execute(params![
+                row,
+                change.stage.map(Stage::number),
+                outcome,
+                ended_ms,
+                change.rrn,
+                change.approval_code,
+                change.response_code,
+            ])?;
+            return Ok(row);
+        }
         self.update_record.execute(params![
             row,
             change.stage.map(Stage::number),
@@ -114,6 +145,26 @@ impl<'c> Pen<'c> {
             self.insert_image(row, tx, mti, request, *at)?;
         }
         let kept = rules::journal_record(request);
+        if record.is_none() && change.is_plain_intent() {
+            self.insert_intent.execute(params![
+                row,
+                self.hand.run,
+                tx,
+                self.hand.upstream,
+                mti,
+                at.wall_ms,
+                kept.amount,
+                kept.transmission_time,
+                kept.stan,
+                kept.local_time,
+                kept.rrn,
+                kept.tid,
+                kept.currency,
+                kept.processing_code,
+                kept.mid,
+            ])?;
+            return Ok(row);
+        }
         let (_, outcome, ended_ms) = ended(change);
         self.insert_record.execute(params![
             row,
@@ -152,12 +203,10 @@ impl<'c> Pen<'c> {
         request: &Request,
         at: Now,
     ) -> rusqlite::Result<()> {
-        let hand = &mut *self.hand;
-        let identity = row_identity(&hand.journal, row, hand.upstream, mti, at.wall_ms);
-        let nonce = hand.nonces.next();
-        let sealed = hand.keys.seal_with(nonce, &(hand.image)(request), &identity);
-        let (key_id, sealed) = sealed.map_err(connection::unsealable)?;
-        self.insert_image.execute(params![row, hand.run, tx, key_id, &nonce[..], sealed])?;
+        let Hand { sealer, journal, run, upstream, image, identity, sealed, .. } = &mut *self.hand;
+        write_row_identity(identity, journal, row, *upstream, mti, at.wall_ms);
+        let nonce = sealer.seal(&image(request), identity, sealed).map_err(connection::unsealable)?;
+        self.insert_image.execute(params![row, *run, tx, sealer.key_id(), nonce, &sealed[..]])?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::pen::{Hand, ImageOf, Pen, Written};
 use super::rows::Rows;
 use crate::journal::disk::{Commit, Disk, Fate};
 use crate::journal::schema;
-use crate::journal::seal::{Keyring, Nonces};
+use crate::journal::seal::{Keyring, Sealer};
 use crate::journal::{JournalError, Options, UpstreamIdentity};
 use crate::time::Now;
 
@@ -58,12 +58,12 @@ impl Store {
             Ok((journal, run, upstream, last))
         };
         let (journal, run, upstream, last) = read().map_err(|error| connection::refusal(&path, &error))?;
-        let nonces = Nonces::new()
+        let sealer = Sealer::new(&keys)
             .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
         let mut store = Store {
             conn,
             options: options.clone(),
-            hand: Hand { keys, nonces, journal, run, upstream, next_row: last + 1, image },
+            hand: Hand::new(sealer, journal, run, upstream, last + 1, image),
             disk,
             rows: Rows::new(options.late_window),
             doubtful: Vec::new(),
