@@ -205,3 +205,37 @@ fn mismatch(expected: &[u8], there: &[u8]) -> Option<usize> {
 pub(super) fn position_of(needle: &[u8], bytes: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn a_frame_copied_off_a_slice_is_the_one_that_would_be_split_off() {
+        let schema = &Dialect::builtin("smartVista").unwrap().schema;
+        let message = include_bytes!("../../sample_payloads/sv_200_purchase.txt");
+        let tpdu = "length(bin 2, counts=payload+after), tpdu(6000010000)";
+        for text in
+            ["ascii4", "ascii4-inclusive", "bin2", tpdu, "length(bin 2), trailer(03)", "until(03)", "none"]
+        {
+            let framing = Framing::parse(text).unwrap();
+            let mut stream = BytesMut::new();
+            for _ in 0..2 {
+                framing.encode(message, b"", &mut stream).unwrap();
+            }
+            if text == "ascii4" {
+                stream.extend_from_slice(b"0000000x");
+            }
+            for len in 0..=stream.len() {
+                let mut split = BytesMut::from(&stream[..len]);
+                let mut copied = &stream[..len];
+                for _ in 0..3 {
+                    let next = framing.next_frame(schema, 9999, &mut split);
+                    assert_eq!(framing.copy_frame(schema, 9999, &mut copied), next, "{text} {len}");
+                    assert_eq!(copied, split, "{text} {len}");
+                }
+            }
+        }
+    }
+}
