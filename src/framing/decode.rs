@@ -216,9 +216,15 @@ mod tests {
         let schema = &Dialect::builtin("smartVista").unwrap().schema;
         let message = include_bytes!("../../sample_payloads/sv_200_purchase.txt");
         let tpdu = "length(bin 2, counts=payload+after), tpdu(6000010000)";
-        for text in
-            ["ascii4", "ascii4-inclusive", "bin2", tpdu, "length(bin 2), trailer(03)", "until(03)", "none"]
-        {
+        for text in [
+            "ascii4",
+            "ascii4-inclusive",
+            "bin2",
+            tpdu,
+            "length(bin 2), trailer(03)",
+            "until('#EOM#')",
+            "none",
+        ] {
             let framing = Framing::parse(text).unwrap();
             let mut stream = BytesMut::new();
             for _ in 0..2 {
