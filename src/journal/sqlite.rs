@@ -101,8 +101,10 @@ struct Inbox {
     flush_waker: Option<Waker>,
     sweeps_wanted: u64,
     sweeps_done: u64,
-    /// The thread waits to be woken.
-    idle: bool,
+    /// The thread waits to be woken, when so many intents are there; 0: when anything is.
+    wake_at: Option<usize>,
+    /// Intents among `entries`.
+    intents: usize,
     /// Intents were refused because the disk stalls: it has to be told when it goes on.
     stalled: bool,
     stop: bool,
@@ -237,13 +239,17 @@ impl Journal for Sqlite {
                 }
                 // Nobody is there to write it; the start after this reads what was written.
                 _ if inbox.stopped => {}
-                op => inbox.entries.push(Entry { op, at }),
+                op => {
+                    inbox.intents += usize::from(matches!(op, JournalOp::Intent { .. }));
+                    inbox.entries.push(Entry { op, at });
+                }
             }
         }
         self.shared.meters.waiting(inbox.waiting(), inbox.oldest_end());
-        let idle = std::mem::take(&mut inbox.idle);
+        let intents = inbox.intents;
+        let wake = inbox.wake_at.take_if(|wake_at| intents >= *wake_at);
         drop(guard);
-        if idle {
+        if wake.is_some() {
             self.shared.wake.notify_one();
         }
     }

@@ -98,6 +98,12 @@ impl Change<'_> {
         }
     }
 
+    /// Whether it is with the host after it, or its answer with the client; nothing is owed for it.
+    pub(super) fn is_underway(&self) -> bool {
+        use Stage::{AnsweredApproved, AnsweredDeclined, AnsweredInDoubt, Intent};
+        matches!(self.stage, Some(Intent | AnsweredApproved | AnsweredDeclined | AnsweredInDoubt))
+    }
+
     /// Whether it is an intent and nothing more.
     pub(super) fn is_plain_intent(&self) -> bool {
         self.stage == Some(Stage::Intent)

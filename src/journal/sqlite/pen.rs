@@ -20,6 +20,8 @@ pub(super) struct Written {
     pub(super) was: Option<u64>,
     pub(super) row: i64,
     pub(super) is_new: bool,
+    /// It is with the host, or its answer with the client.
+    pub(super) is_underway: bool,
     pub(super) closed_at: Option<Now>,
 }
 
@@ -97,7 +99,8 @@ impl<'c> Pen<'c> {
             insert.execute(params![row, at.wall_ms, what, operator, reason, self.hand.upstream])?;
         }
         let is_new = change.found_by == FoundBy::New;
-        Ok(Written { tx: change.tx, was: change.renamed, row, is_new, closed_at: change.closed_at() })
+        let (is_underway, closed_at) = (change.is_underway(), change.closed_at());
+        Ok(Written { tx: change.tx, was: change.renamed, row, is_new, is_underway, closed_at })
     }
 
     fn update(&mut self, row: i64, change: &Change<'_>) -> rusqlite::Result<i64> {

@@ -15,12 +15,15 @@ pub(super) struct Rows {
     /// What is over, in the order of its end; also what was opened again since.
     over: VecDeque<Over>,
     open: usize,
+    underway: usize,
     kept_for: Duration,
 }
 
 #[derive(Clone, Copy)]
 struct Row {
     row: i64,
+    /// It is with the host, or its answer with the client.
+    is_underway: bool,
     /// The uptime at which its image is erased, if it is over.
     erase_at: Option<Duration>,
 }
@@ -37,12 +40,17 @@ impl Rows {
     /// None; images of what is over are kept for `late_window` and [`ERASE_GRACE`].
     pub(super) fn new(late_window: Duration) -> Rows {
         let kept_for = late_window + ERASE_GRACE;
-        Rows { by_tx: HashMap::new(), over: VecDeque::new(), open: 0, kept_for }
+        Rows { by_tx: HashMap::new(), over: VecDeque::new(), open: 0, underway: 0, kept_for }
     }
 
     /// How many are open.
     pub(super) fn open(&self) -> usize {
         self.open
+    }
+
+    /// How many of them are with the host, or their answers with clients; not those for which something is owed.
+    pub(super) fn underway(&self) -> usize {
+        self.underway
     }
 
     /// The row of a transaction, and whether it is open.
@@ -51,25 +59,32 @@ impl Rows {
     }
 
     /// It is open (again).
-    pub(super) fn opened(&mut self, tx: u64, row: i64) {
-        self.forget(tx);
-        self.by_tx.insert(tx, Row { row, erase_at: None });
+    pub(super) fn opened(&mut self, tx: u64, row: i64, is_underway: bool) {
+        let before = self.by_tx.insert(tx, Row { row, is_underway, erase_at: None });
+        self.discount(before);
         self.open += 1;
+        self.underway += usize::from(is_underway);
     }
 
     /// It was over at this uptime.
     pub(super) fn closed(&mut self, tx: u64, row: i64, uptime: Duration) {
-        self.forget(tx);
         let erase_at = uptime + self.kept_for;
-        self.by_tx.insert(tx, Row { row, erase_at: Some(erase_at) });
+        let before = self.by_tx.insert(tx, Row { row, is_underway: false, erase_at: Some(erase_at) });
+        self.discount(before);
         self.over.push_back(Over { erase_at, row, tx: Some(tx) });
     }
 
     /// It goes on under another id.
     pub(super) fn forget(&mut self, tx: u64) {
-        if self.by_tx.remove(&tx).is_some_and(|row| row.erase_at.is_none()) {
-            self.open -= 1;
-        }
+        let before = self.by_tx.remove(&tx);
+        self.discount(before);
+    }
+
+    /// What a row was is counted no more.
+    fn discount(&mut self, before: Option<Row>) {
+        let Some(before) = before else { return };
+        self.open -= usize::from(before.erase_at.is_none());
+        self.underway -= usize::from(before.is_underway);
     }
 
     /// What earlier runs left: rows and how long ago each ended, oldest end first.
@@ -115,10 +130,10 @@ mod tests {
     fn what_is_over_is_due_after_its_time_and_what_was_opened_again_is_not() {
         let mut rows = Rows::new(seconds(590));
         for tx in 1..=3 {
-            rows.opened(tx, tx as i64 * 10);
+            rows.opened(tx, tx as i64 * 10, true);
             rows.closed(tx, tx as i64 * 10, seconds(tx));
         }
-        rows.opened(2, 20);
+        rows.opened(2, 20, false);
         assert_eq!((rows.open(), rows.get(2), rows.get(3)), (1, Some((20, true)), Some((30, false))));
         assert_eq!(rows.due(seconds(600), 10), (vec![], 0));
         assert_eq!(rows.due(seconds(603), 10), (vec![10, 30], 3));
@@ -131,11 +146,27 @@ mod tests {
     }
 
     #[test]
+    fn underway_is_what_is_open_and_owes_nothing() {
+        let mut rows = Rows::new(seconds(590));
+        (1..=4).for_each(|tx| rows.opened(tx, tx as i64, true));
+        rows.opened(1, 1, false);
+        rows.opened(2, 2, true);
+        rows.closed(3, 3, seconds(1));
+        assert_eq!((rows.open(), rows.underway()), (3, 2));
+        rows.forget(2);
+        rows.closed(1, 1, seconds(2));
+        rows.closed(3, 3, seconds(3));
+        assert_eq!((rows.open(), rows.underway()), (1, 1));
+        rows.forget(4);
+        assert_eq!((rows.open(), rows.underway()), (0, 0));
+    }
+
+    #[test]
     fn what_goes_on_under_another_id_is_erased_after_its_second_end_only() {
         let mut rows = Rows::new(seconds(590));
         rows.closed(1, 10, seconds(0));
         rows.forget(1);
-        rows.opened(2, 10);
+        rows.opened(2, 10, false);
         assert_eq!(rows.due(seconds(600), 10), (vec![], 1));
         rows.closed(2, 10, seconds(300));
         assert_eq!(rows.due(seconds(899), 10).0, Vec::<i64>::new());

@@ -1,7 +1,7 @@
 //! The database: batches in, rows out. Knows no threads and no verdicts.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -33,6 +33,8 @@ pub(super) struct Store {
     pub(super) rows: Rows,
     /// Rows of intents in a commit of unknown outcome, by transaction.
     doubtful: Vec<(u64, i64)>,
+    /// How long the last commit took, the statements before it not counted.
+    pub(super) last_commit: Duration,
     /// Records up to here are gone, or stay.
     pub(super) swept: i64,
 }
@@ -67,6 +69,7 @@ impl Store {
             disk,
             rows: Rows::new(options.late_window),
             doubtful: Vec::new(),
+            last_commit: Duration::ZERO,
             swept: 0,
         };
         store.load_ended(now).map_err(|error| connection::refusal(&path, &error))?;
@@ -135,7 +138,10 @@ impl Store {
                 false => Refused::Before(Trouble::of(&error)),
             }
         })?;
-        if let Err(refused) = self.commit(Commit { intents: batch.intents, reserve_held, probe: false }) {
+        let begun = Instant::now();
+        let committed = self.commit(Commit { intents: batch.intents, reserve_held, probe: false });
+        self.last_commit = begun.elapsed();
+        if let Err(refused) = committed {
             if matches!(refused, Refused::During(_)) {
                 self.doubtful.extend(written.iter().filter(|row| row.is_new).map(|row| (row.tx, row.row)));
             }
@@ -167,7 +173,7 @@ impl Store {
             self.rows.forget(was);
         }
         match row.closed_at {
-            None => self.rows.opened(row.tx, row.row),
+            None => self.rows.opened(row.tx, row.row, row.is_underway),
             Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
         }
     }
@@ -184,7 +190,7 @@ impl Store {
             .is_some();
         self.doubtful.swap_remove(at);
         if is_there {
-            self.rows.opened(tx, row);
+            self.rows.opened(tx, row, true);
         }
         Ok(is_there)
     }

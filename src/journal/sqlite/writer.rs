@@ -8,7 +8,7 @@ use slog::{Logger, error, info, warn};
 
 use super::batch::{Batch, Entry};
 use super::connection::Trouble;
-use super::gather::{Gather, Waiting};
+use super::gather::{Gather, Pause, Waiting};
 use super::store::{Applied, Store};
 use super::{Inbox, Shared, first_end};
 use crate::journal::Verdict;
@@ -130,11 +130,11 @@ impl Writer {
             if news || due <= now {
                 break;
             }
-            inbox.idle = true;
+            inbox.wake_at = Some(0);
             let waited = shared.wake.wait_timeout(inbox, due - now);
             inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        inbox.idle = false;
+        inbox.wake_at = None;
         self.sweep_wanted = (inbox.sweeps_wanted > inbox.sweeps_done).then_some(inbox.sweeps_wanted);
         self.take_over(&mut inbox);
         inbox.stop
@@ -168,47 +168,36 @@ impl Writer {
     /// Waits for company, as long as that is worth it.
     fn gather(&mut self) {
         let shared = self.shared.clone();
-        while let Some(pause) =
-            self.waiting().and_then(|waiting| self.gather.pause((self.clock)().uptime, waiting))
-        {
+        while let Some(pause) = self.pause() {
             let mut inbox = shared.lock();
-            if inbox.entries.is_empty() && !inbox.stop {
-                inbox.idle = true;
-                let waited = shared.wake.wait_timeout(inbox, pause);
+            if inbox.intents < pause.intents && !inbox.stop {
+                inbox.wake_at = Some(pause.intents);
+                let waited = shared.wake.wait_timeout(inbox, pause.time);
                 inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
-                inbox.idle = false;
+                inbox.wake_at = None;
             }
-            if inbox.entries.is_empty() {
+            if inbox.entries.is_empty() || inbox.stop {
                 return;
             }
             self.take_over(&mut inbox);
         }
     }
 
+    fn pause(&self) -> Option<Pause> {
+        self.gather.pause((self.clock)().uptime, waiting(self.queue.iter())?, self.store.rows.underway())
+    }
+
     /// A commit has ended: what was handed in while it ran waits by now.
-    fn note_end(&mut self, took: Duration, intents: usize) {
-        let shared = self.shared.clone();
-        let inbox = shared.lock();
-        let entries = &inbox.entries;
-        let waiting = entries.last().map(|last| Waiting {
-            intents: entries.iter().filter(|entry| intent(entry).is_some()).count(),
-            oldest: entries.first().unwrap_or(last).at.uptime,
-            newest: last.at.uptime,
-        });
-        self.gather.ended((self.clock)().uptime, took, intents, waiting);
+    fn note_end(&mut self, intents: usize) {
+        let waiting = waiting(self.shared.lock().entries.iter());
+        self.gather.ended((self.clock)().uptime, self.store.last_commit, intents, waiting);
     }
 
     fn take_over(&mut self, inbox: &mut Inbox) {
         self.queue.extend(inbox.entries.drain(..));
+        inbox.intents = 0;
         inbox.taken = self.queue.len();
         inbox.taken_end = first_end(self.queue.iter());
-    }
-
-    /// What waits for the next commit, if anything does.
-    fn waiting(&self) -> Option<Waiting> {
-        let (oldest, newest) = (self.queue.front()?.at.uptime, self.queue.back()?.at.uptime);
-        let intents = self.queue.iter().filter(|entry| intent(entry).is_some()).count();
-        Some(Waiting { intents, oldest, newest })
     }
 
     /// From here on the disk may stall.
@@ -231,7 +220,7 @@ impl Writer {
                     self.shared.meters.committed(operations, intents, took);
                 }
                 if intents > 0 {
-                    self.note_end(took, intents);
+                    self.note_end(intents);
                 }
                 for id in self.queue.drain(..len).filter_map(|entry| intent(&entry)) {
                     let failed = bad.contains(&id.bits());
@@ -420,6 +409,16 @@ fn tell_strays(log: &Logger, batch: &Batch<'_>) {
         error!(log, "the journal has no row of a transaction that is owed: it will not outlive this process";
             "request" => %TxId::from_bits(*id));
     }
+}
+
+/// What waits for a commit, if anything does.
+fn waiting<'e>(entries: impl DoubleEndedIterator<Item = &'e Entry> + Clone) -> Option<Waiting> {
+    let (oldest, newest) = (entries.clone().next()?.at.uptime, entries.clone().next_back()?.at.uptime);
+    let mut intents = entries.filter(|entry| intent(entry).is_some());
+    let Some(first) = intents.next() else {
+        return Some(Waiting { intents: 0, oldest, newest, oldest_intent: newest });
+    };
+    Some(Waiting { intents: 1 + intents.count(), oldest, newest, oldest_intent: first.at.uptime })
 }
 
 fn intent(entry: &Entry) -> Option<TxId> {
