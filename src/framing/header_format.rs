@@ -2,7 +2,7 @@
 
 use super::FramingSpecError;
 use super::length::{Code, LengthField, hex_pairs};
-use super::spec::{Counts, Delimiter, HEAD_LEN_MAX, LengthSpec, Part, Spec};
+use super::spec::{Counts, Delimiter, HEAD_LEN_MAX, LengthSpec, PARTS_MAX, Part, Spec};
 
 /// The longest text that is read.
 const TEXT_LEN_MAX: usize = 4096;
@@ -27,6 +27,12 @@ pub(super) fn parse(format: &str, length_include_header: bool) -> Result<Spec, F
         return Err(FramingSpecError::new("headerFormat is empty; without a header it is useHeader=false"));
     }
     let fields = format.split(',').map(Field::parse).collect::<Result<Vec<_>, _>>()?;
+    if fields.len() > PARTS_MAX {
+        return Err(FramingSpecError::new(format!(
+            "headerFormat has {} fields, at most {PARTS_MAX} are allowed",
+            fields.len()
+        )));
+    }
     if !fields.iter().any(|field| field.name == "length") {
         return Err(FramingSpecError::new(
             "headerFormat has no field `length`; a header without one is written as `header('...'), self` in upstreamFraming",

@@ -6,6 +6,8 @@ use super::{Framing, FramingSpecError};
 
 /// The most bytes that the header of a frame may have.
 pub(super) const HEAD_LEN_MAX: usize = 256;
+/// The most parts that a header may have.
+pub(super) const PARTS_MAX: usize = 32;
 /// The most bytes that a trailer, or the end of an `until` frame, may have.
 pub(super) const TRAILER_LEN_MAX: usize = 16;
 /// The most alternatives that a header part may have.

@@ -5,12 +5,10 @@ use std::fmt;
 use super::FramingSpecError;
 use super::length::{Code, hex_pairs};
 use super::preset::{self, PRESETS};
-use super::spec::{ADD_MAX, CHOICES_MAX, Counts, Delimiter, HEAD_LEN_MAX, LengthSpec, Part, Spec};
+use super::spec::{ADD_MAX, CHOICES_MAX, Counts, Delimiter, HEAD_LEN_MAX, LengthSpec, PARTS_MAX, Part, Spec};
 
 /// The longest text that is read.
 const TEXT_LEN_MAX: usize = 4096;
-/// The most parts that a header may have.
-const PARTS_MAX: usize = 32;
 /// The names of the parts.
 const PARTS: [&str; 8] = ["fixed", "header", "echo", "tpdu", "length", "self", "until", "trailer"];
 /// How like a name has to be to be proposed (Jaro-Winkler, 0 to 1).

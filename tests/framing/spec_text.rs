@@ -194,6 +194,15 @@ fn a_header_format_is_the_framing_that_it_describes() {
 }
 
 #[test]
+fn a_header_format_has_as_many_fields_as_a_text_has_parts() {
+    let fields = |others: usize| format!("{}length:n:4", "x:n:1:0,".repeat(others));
+    let most = Framing::from_header_format(&fields(31), false).unwrap();
+    assert_eq!(framing(&most.to_string()), most);
+    let error = Framing::from_header_format(&fields(32), false).unwrap_err().to_string();
+    assert_eq!(error, "headerFormat has 33 fields, at most 32 are allowed");
+}
+
+#[test]
 fn a_header_format_that_the_original_would_cut_or_choke_on_is_refused_by_field() {
     for (format, named) in [
         ("", "useHeader=false"),
