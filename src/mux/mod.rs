@@ -56,6 +56,7 @@ mod tally;
 mod terminals;
 mod timings;
 mod transaction;
+mod turns;
 
 pub use self::core::{Mux, View};
 pub use action::{
