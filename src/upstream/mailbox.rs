@@ -54,20 +54,9 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
+    use super::super::woken::Woken;
     use super::*;
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use std::sync::Arc;
 
     #[test]
     fn notices_come_out_in_order_and_wake_the_reader_once() {
@@ -77,11 +66,11 @@ mod tests {
         assert!(mailbox.poll_take(&mut cx).is_pending());
         mailbox.put(Notice::Draining);
         mailbox.put(Notice::Gone);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(woken.times(), 1);
         let Poll::Ready(notices) = mailbox.poll_take(&mut cx) else { panic!("two wait") };
         assert!(matches!(notices[..], [Notice::Draining, Notice::Gone]));
         assert!(mailbox.poll_take(&mut cx).is_pending());
         mailbox.put(Notice::Gone);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert_eq!(woken.times(), 2);
     }
 }

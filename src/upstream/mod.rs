@@ -11,6 +11,8 @@ mod queue;
 mod report;
 mod sessions;
 mod shown_key;
+#[cfg(test)]
+mod woken;
 pub mod words;
 
 use std::time::Duration;

@@ -104,19 +104,8 @@ impl<T> Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
+    use super::super::woken::Woken;
     use super::*;
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     #[test]
     fn all_that_waits_comes_out_at_once_and_in_order() {
@@ -127,7 +116,7 @@ mod tests {
         let mut taken = VecDeque::new();
         assert_eq!(receiver.poll_take(&mut cx, &mut taken), Poll::Pending);
         assert!(sender.send(1) && sender.clone().send(2));
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1, "it is woken once");
+        assert_eq!(woken.times(), 1, "it is woken once");
         assert_eq!(receiver.poll_take(&mut cx, &mut taken), Poll::Ready(true));
         assert_eq!(taken, [1, 2]);
         taken.clear();
@@ -145,7 +134,7 @@ mod tests {
         drop(sender);
         assert_eq!(receiver.poll_take(&mut cx, &mut taken), Poll::Pending);
         drop(other);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(woken.times(), 1);
         assert_eq!(receiver.poll_take(&mut cx, &mut taken), Poll::Ready(false));
         let (sender, mut receiver) = queue();
         sender.send(1);
