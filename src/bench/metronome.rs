@@ -25,6 +25,7 @@ pub(super) fn start(
         for (due, connection) in times.zip(connections.iter().cycle()) {
             let wait = due.saturating_duration_since(Instant::now());
             if !wait.is_zero() {
+                // This is the load's clock: the moment itself is the event.
                 thread::sleep(wait);
             }
             let is_past_end = run.end.is_some_and(|end| due >= end);

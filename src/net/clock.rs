@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_switch_inside_a_quarter_of_an_hour_is_right_too() {
         // A made-up rule that switches at 02:07:30 local standard time on 29 March 2026 (the last Sunday).
-        let odd = clock("XXX-1YYY,M3.5.0/2:07:30,M10.5.0/3");
+        let odd = clock("AAA-1BBB,M3.5.0/2:07:30,M10.5.0/3");
         let switch = 1_774_746_000 + 450;
         for wall_s in switch - 900..switch + 900 {
             assert_eq!(odd.offset_at(wall_s), if wall_s < switch { 3600 } else { 7200 }, "{wall_s}");

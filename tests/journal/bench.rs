@@ -14,7 +14,7 @@ use socketqueue::time::Now;
 use crate::desk::*;
 
 #[test]
-#[ignore = "a measurement: run by hand, with --nocapture"]
+#[ignore = "a measurement: cargo test --release --test journal bench -- --ignored --nocapture"]
 #[allow(clippy::print_stdout)]
 fn pairs_per_second() {
     for durability in [Durability::Power, Durability::Process] {
@@ -48,7 +48,7 @@ fn pairs_per_second() {
 /// A hundred clients, each of which comes again half a millisecond after its intent is durable, on a disk whose syncs take
 /// `delay`: against N / (delay + round trip), what nobody can pass.
 #[test]
-#[ignore = "a measurement: run by hand, with --nocapture"]
+#[ignore = "a measurement: cargo test --release --test journal bench -- --ignored --nocapture"]
 #[allow(clippy::print_stdout)]
 fn closed_loop_with_slow_syncs() {
     const CLIENTS: u64 = 100;

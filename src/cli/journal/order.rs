@@ -235,6 +235,7 @@ impl<'a> Order<'a> {
             if !entry.is_of_before || Instant::now() >= until {
                 return Ok(entry.id);
             }
+            // The other process tells nobody when it has adopted a row: only its file says so.
             std::thread::sleep(PAUSE);
         }
     }
