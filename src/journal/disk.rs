@@ -1,5 +1,12 @@
 //! The seam at which a disk can be made slow, full or faulty, for tests and measurements.
 
+use std::io;
+use std::sync::Arc;
+
+/// Called before each sync of the log, on the thread that does it: it may keep it waiting, as a slow disk does, or fail it.
+/// Several may be under way at a time.
+pub type SyncSeam = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
 /// How a commit goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

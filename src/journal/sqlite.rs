@@ -1,12 +1,13 @@
 //! The journal in an embedded SQLite database.
 //!
-//! One thread writes. Whatever was handed over while the last commit ran makes the next one, so that the cost of a sync is
-//! shared by all who wait for it. Nobody else waits: operations go in through a list under a lock that is held for moments
-//! only, verdicts come out the same way.
+//! One thread writes, others sync what it has written: a commit goes into the log without waiting for the disk, and is told
+//! of when a sync of the log that began after it has ended (`syncs.rs`). Whatever was handed over meanwhile makes the next
+//! commit. Nobody else waits: operations go in through a list under a lock that is held for moments only, verdicts come out
+//! the same way.
 //!
-//! When a commit fails, intents fail from then on, and everything else is kept in its order and tried again: on a full
+//! When a commit or a sync fails, intents fail from then on, and everything else is kept in its order and tried again: on a full
 //! disk after the reserve was let go, after any other error when the file has been closed, opened, verified and probed
-//! with a synced write. A commit of unknown outcome is read back then.
+//! with a synced write. What is in a commit of unknown outcome, or was not synced when a sync failed, is read back then.
 
 mod batch;
 pub(super) mod connection;
@@ -18,6 +19,7 @@ mod pen;
 mod rows;
 mod store;
 mod sweep;
+mod syncs;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -26,17 +28,20 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use slog::{Logger, error};
+use slog::{Logger, error, info};
 
 pub use names::Names;
 pub use pen::ImageOf;
 
-use super::disk::{Disk, Plain};
+use super::disk::{Disk, Plain, SyncSeam};
 use super::meters::{Figures, Meters};
-use super::{Journal, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict};
+use super::{
+    Journal, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, Verdict, place,
+};
 use crate::mux::JournalOp;
 use crate::net::TimeSource;
 use batch::Entry;
+use syncs::{Committed, Syncs};
 
 /// How long the end of the process may be held up by what is not durable yet.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -56,14 +61,23 @@ pub struct Surroundings {
     pub readable: Readable,
     /// Where it logs.
     pub log: Logger,
-    /// How its disk fares.
+    /// How its disk fares: at commits, and at syncs.
     pub disk: Box<dyn Disk>,
+    /// See [`SyncSeam`].
+    pub sync: SyncSeam,
 }
 
 impl Surroundings {
     /// With the disk as it is.
     pub fn new(clock: TimeSource, image: ImageOf, log: Logger) -> Surroundings {
-        Surroundings { clock, image, readable: Box::new(|_| true), log, disk: Box::new(Plain) }
+        Surroundings {
+            clock,
+            image,
+            readable: Box::new(|_| true),
+            log,
+            disk: Box::new(Plain),
+            sync: Arc::new(|| Ok(())),
+        }
     }
 }
 
@@ -71,15 +85,13 @@ impl Surroundings {
 pub struct Sqlite {
     shared: Arc<Shared>,
     clock: TimeSource,
-    path: PathBuf,
     remembered: Vec<RememberedRow>,
     lately: Vec<LatelyRow>,
     names: Names,
     thread: Option<JoinHandle<()>>,
-    log: Logger,
 }
 
-/// What the journal's thread shares with those who use it.
+/// What the journal's threads share with those who use it.
 struct Shared {
     inbox: Mutex<Inbox>,
     /// Something is there to do.
@@ -87,16 +99,22 @@ struct Shared {
     /// A sweep was done, or the thread has ended.
     done: Condvar,
     meters: Arc<Meters>,
+    log: Logger,
+    path: PathBuf,
 }
 
 #[derive(Default)]
 struct Inbox {
     entries: Vec<Entry>,
     verdicts: Vec<Verdict>,
-    /// Operations taken by the thread and not durable yet.
+    /// Operations taken by the thread and not committed yet; committed and not durable yet.
     taken: usize,
-    /// Uptime of the oldest end that the thread has taken and that is not durable yet.
+    unsynced: usize,
+    /// Uptime of the oldest end among either.
     taken_end: Option<Duration>,
+    unsynced_end: Option<Duration>,
+    /// A sync has failed: the thread has to see to it.
+    sync_failed: bool,
     verdict_waker: Option<Waker>,
     flush_waker: Option<Waker>,
     sweeps_wanted: u64,
@@ -107,6 +125,8 @@ struct Inbox {
     intents: usize,
     /// Intents were refused because the disk stalls: it has to be told when it goes on.
     stalled: bool,
+    /// Intents fail: why, the thread knows.
+    down: bool,
     stop: bool,
     stopped: bool,
 }
@@ -116,15 +136,67 @@ impl Shared {
         // What is in it is whole after each of the few statements that change it.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// A commit waits for its sync.
+    fn unsynced(&self, operations: usize, rest: &[Entry]) {
+        let mut inbox = self.lock();
+        inbox.unsynced += operations;
+        inbox.unsynced_end = inbox.unsynced_end.or_else(|| first_end(rest.iter()));
+    }
+
+    /// So many operations do not wait for a sync any more, and are not durable.
+    fn not_unsynced(&self, operations: usize) {
+        let mut inbox = self.lock();
+        inbox.unsynced -= operations;
+        inbox.unsynced_end = None;
+        inbox.sync_failed = false;
+    }
+
+    /// The thread has to see to it.
+    fn sync_failed(&self) {
+        self.lock().sync_failed = true;
+        self.wake.notify_one();
+    }
+
+    /// These commits are durable; `oldest_end`: of those that still wait.
+    fn durable(&self, commits: Vec<Committed>, oldest_end: Option<Duration>, now: Duration) {
+        let mut inbox = self.lock();
+        for commit in &commits {
+            self.meters.committed(commit.operations, commit.intents.len(), commit.begun_at.elapsed());
+            inbox.unsynced -= commit.operations;
+            inbox.verdicts.extend_from_slice(&commit.verdicts);
+        }
+        inbox.unsynced_end = oldest_end;
+        self.publish(inbox, now);
+        // What they hold is let go when nobody waits for the lock.
+        drop(commits);
+    }
+
+    /// Tells what is known since the last time.
+    fn publish(&self, mut guard: MutexGuard<'_, Inbox>, now: Duration) {
+        let inbox = &mut *guard;
+        if inbox.stalled && !inbox.down && !self.meters.is_stalled(now) {
+            inbox.stalled = false;
+            info!(self.log, "the journal takes new transactions again"; "file" => %self.path.display());
+            inbox.verdicts.push(Verdict::Up);
+        }
+        self.meters.waiting(inbox.waiting(), inbox.oldest_end());
+        let verdict_waker = if inbox.verdicts.is_empty() { None } else { inbox.verdict_waker.take() };
+        let flush_waker = if inbox.waiting() == 0 { inbox.flush_waker.take() } else { None };
+        drop(guard);
+        for waker in [verdict_waker, flush_waker].into_iter().flatten() {
+            waker.wake();
+        }
+    }
 }
 
 impl Inbox {
     fn waiting(&self) -> usize {
-        self.entries.len() + self.taken
+        self.entries.len() + self.taken + self.unsynced
     }
 
     fn oldest_end(&self) -> Option<Duration> {
-        self.taken_end.or_else(|| first_end(self.entries.iter()))
+        self.unsynced_end.or(self.taken_end).or_else(|| first_end(self.entries.iter()))
     }
 }
 
@@ -144,19 +216,28 @@ impl Sqlite {
         upstream: &UpstreamIdentity,
         surroundings: Surroundings,
     ) -> Result<(Sqlite, Vec<OpenRow>), JournalError> {
-        let Surroundings { clock, image, readable, log, disk } = surroundings;
+        let Surroundings { clock, image, readable, log, disk, sync } = surroundings;
         let opened = opening::open(options, upstream, image, &readable, disk, clock())?;
+        let path = opened.place.path().to_owned();
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
             wake: Condvar::new(),
             done: Condvar::new(),
             meters: Arc::default(),
+            log: log.clone(),
+            path: path.clone(),
         });
         shared.meters.unreadable(opened.unreadable);
         shared.meters.state(opened.rows.len(), true);
-        let path = opened.place.path().to_owned();
-        let writer =
-            writer::Writer::new(opened.store, opened.place, shared.clone(), clock.clone(), log.clone());
+        let syncs = Syncs::new(place::beside(&path, "-wal"), sync, clock.clone(), shared.clone());
+        let writer = writer::Writer::new(
+            opened.store,
+            opened.place,
+            shared.clone(),
+            syncs,
+            clock.clone(),
+            log.clone(),
+        );
         let gone = Gone(shared.clone());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -167,15 +248,12 @@ impl Sqlite {
             })
             .map_err(|error| JournalError::Failed { path: path.clone(), what: error.to_string() })?;
         let (remembered, lately, names) = (opened.remembered, opened.lately, opened.names);
-        Ok((
-            Sqlite { shared, clock, path, remembered, lately, names, thread: Some(thread), log },
-            opened.rows,
-        ))
+        Ok((Sqlite { shared, clock, remembered, lately, names, thread: Some(thread) }, opened.rows))
     }
 
     /// Where it lies, absolutely.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.shared.path
     }
 
     /// What ended within `idempotencyTtl` before this start and is remembered for those who ask, oldest end first. Once.
@@ -232,8 +310,8 @@ impl Journal for Sqlite {
                 {
                     inbox.verdicts.push(Verdict::Failed(id));
                     if is_stalled && !inbox.stalled && !inbox.stopped {
-                        error!(self.log, "the journal takes no new transactions"; "reason" => "the disk stalls",
-                            "file" => %self.path.display());
+                        error!(self.shared.log, "the journal takes no new transactions"; "reason" => "the disk stalls",
+                            "file" => %self.shared.path.display());
                         inbox.stalled = true;
                     }
                 }

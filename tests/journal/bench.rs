@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socketqueue::journal::disk::{Commit, Fate};
 use socketqueue::journal::sqlite::Sqlite;
 use socketqueue::journal::{Durability, Journal, Verdict};
 use socketqueue::mux::JournalOp;
@@ -57,13 +56,13 @@ fn closed_loop_with_slow_syncs() {
     for delay in [100, 1000, 5000].map(Duration::from_micros) {
         let desk = Desk::new();
         let begin = Instant::now();
-        let disk = move |_: Commit| {
+        let sync = move || {
             std::thread::sleep(delay);
-            Fate::Normal
+            Ok(())
         };
         let mut around = desk.surroundings();
         around.clock = Arc::new(move || Now { uptime: begin.elapsed(), wall_ms: START_MS, offset_s: 0 });
-        around.disk = Box::new(disk);
+        around.sync = Arc::new(sync);
         let (mut journal, _) = Sqlite::open(&desk.options, &upstream(), around).unwrap();
         let (sale, mut next, mut done) = (sale(1), 0, 0);
         let mut coming: VecDeque<(Instant, u64)> = (0..CLIENTS).map(|_| (begin, 0)).collect();

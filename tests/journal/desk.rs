@@ -83,6 +83,16 @@ impl Desk {
         self.open_with(options, Box::new(disk))
     }
 
+    /// On a disk whose syncs go so.
+    pub fn open_syncing(
+        &self,
+        sync: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> (Sqlite, Vec<OpenRow>) {
+        let mut around = self.surroundings();
+        around.sync = Arc::new(sync);
+        Sqlite::open(&self.options, &upstream(), around).unwrap()
+    }
+
     fn open_with(
         &self,
         options: &Options,
@@ -189,4 +199,12 @@ pub fn flush(journal: &mut Sqlite) {
 /// A number from the file, read beside whoever has it open.
 pub fn number(path: &Path, sql: &str) -> i64 {
     rusqlite::Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Waits until the file has it.
+pub fn await_number(path: &Path, sql: &str, wanted: i64) {
+    let begin = std::time::Instant::now();
+    while number(path, sql) != wanted {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{sql} is {} and not {wanted}", number(path, sql));
+    }
 }

@@ -174,6 +174,7 @@ fn an_order_by_force_outlives_a_crash_for_the_host_of_the_gateway_that_took_it_a
     let mut link = world.host.link();
     world.done(&["journal", "retry", "1", WHY, "--force"]);
     assert_eq!(label(&link.frame()), "0400 1/7");
+    world.await_number("SELECT COUNT(*) FROM notes", 2);
     gateway.kill();
     let row = world.run(&["journal", "show", "1", "--json"]).json();
     let whats: Vec<&str> =

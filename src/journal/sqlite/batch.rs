@@ -134,7 +134,6 @@ impl Change<'_> {
 #[derive(Default)]
 pub(super) struct Batch<'e> {
     pub(super) changes: Vec<Change<'e>>,
-    pub(super) operations: usize,
     pub(super) intents: usize,
     /// Transactions to be made good of which the journal has no row.
     pub(super) strays: Vec<u64>,
@@ -146,7 +145,6 @@ impl<'e> Batch<'e> {
     /// money in them end, too.
     pub(super) fn of(entries: &'e [Entry], rows: &Rows) -> Batch<'e> {
         let mut batch = Batch {
-            operations: entries.len(),
             changes: Vec::with_capacity(entries.len()),
             by_tx: HashMap::with_capacity(entries.len()),
             ..Batch::default()

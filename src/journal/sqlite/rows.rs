@@ -11,25 +11,39 @@ pub(super) const ERASE_GRACE: Duration = Duration::from_secs(10);
 
 /// Rows by transaction.
 pub(super) struct Rows {
-    by_tx: HashMap<u64, Row>,
+    /// A table of its own, as there are few of them: it stays in the caches.
+    open: HashMap<u64, Open>,
+    over: HashMap<u64, Closed>,
     /// What is over, in the order of its end; also what was opened again since.
-    over: VecDeque<Over>,
-    open: usize,
+    ends: VecDeque<End>,
     underway: usize,
     kept_for: Duration,
 }
 
 #[derive(Clone, Copy)]
-struct Row {
+struct Open {
     row: i64,
     /// It is with the host, or its answer with the client.
     is_underway: bool,
-    /// The uptime at which its image is erased, if it is over.
-    erase_at: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
-struct Over {
+struct Closed {
+    row: i64,
+    /// The uptime at which its image is erased.
+    erase_at: Duration,
+}
+
+/// What was known of a transaction's row before a commit changed it.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    tx: u64,
+    open: Option<Open>,
+    over: Option<Closed>,
+}
+
+#[derive(Clone, Copy)]
+struct End {
     erase_at: Duration,
     row: i64,
     /// Of what ended in an earlier run, nobody asks by transaction.
@@ -39,13 +53,18 @@ struct Over {
 impl Rows {
     /// None; images of what is over are kept for `late_window` and [`ERASE_GRACE`].
     pub(super) fn new(late_window: Duration) -> Rows {
-        let kept_for = late_window + ERASE_GRACE;
-        Rows { by_tx: HashMap::new(), over: VecDeque::new(), open: 0, underway: 0, kept_for }
+        Rows {
+            open: HashMap::new(),
+            over: HashMap::new(),
+            ends: VecDeque::new(),
+            underway: 0,
+            kept_for: late_window + ERASE_GRACE,
+        }
     }
 
     /// How many are open.
     pub(super) fn open(&self) -> usize {
-        self.open
+        self.open.len()
     }
 
     /// How many of them are with the host, or their answers with clients; not those for which something is owed.
@@ -55,66 +74,91 @@ impl Rows {
 
     /// The row of a transaction, and whether it is open.
     pub(super) fn get(&self, tx: u64) -> Option<(i64, bool)> {
-        self.by_tx.get(&tx).map(|row| (row.row, row.erase_at.is_none()))
+        match self.open.get(&tx) {
+            Some(open) => Some((open.row, true)),
+            None => self.over.get(&tx).map(|closed| (closed.row, false)),
+        }
     }
 
-    /// It is open (again).
-    pub(super) fn opened(&mut self, tx: u64, row: i64, is_underway: bool) {
-        let before = self.by_tx.insert(tx, Row { row, is_underway, erase_at: None });
-        self.discount(before);
-        self.open += 1;
-        self.underway += usize::from(is_underway);
+    /// The row of a new transaction, which is open.
+    pub(super) fn begun(&mut self, tx: u64, row: i64, is_underway: bool) -> Before {
+        let open = self.put(tx, Open { row, is_underway });
+        Before { tx, open, over: None }
     }
 
-    /// It was over at this uptime.
-    pub(super) fn closed(&mut self, tx: u64, row: i64, uptime: Duration) {
+    /// It is open (again). What was known of it before.
+    pub(super) fn opened(&mut self, tx: u64, row: i64, is_underway: bool) -> Before {
+        Before { over: self.over.remove(&tx), ..self.begun(tx, row, is_underway) }
+    }
+
+    /// It was over at this uptime. What was known of it before.
+    pub(super) fn closed(&mut self, tx: u64, row: i64, uptime: Duration) -> Before {
+        let open = self.take(tx);
         let erase_at = uptime + self.kept_for;
-        let before = self.by_tx.insert(tx, Row { row, is_underway: false, erase_at: Some(erase_at) });
-        self.discount(before);
-        self.over.push_back(Over { erase_at, row, tx: Some(tx) });
+        let over = self.over.insert(tx, Closed { row, erase_at });
+        self.ends.push_back(End { erase_at, row, tx: Some(tx) });
+        Before { tx, open, over }
     }
 
-    /// It goes on under another id.
-    pub(super) fn forget(&mut self, tx: u64) {
-        let before = self.by_tx.remove(&tx);
-        self.discount(before);
+    /// It goes on under another id. What was known of it under this one.
+    pub(super) fn forget(&mut self, tx: u64) -> Before {
+        Before { tx, open: self.take(tx), over: self.over.remove(&tx) }
     }
 
-    /// What a row was is counted no more.
-    fn discount(&mut self, before: Option<Row>) {
-        let Some(before) = before else { return };
-        self.open -= usize::from(before.erase_at.is_none());
-        self.underway -= usize::from(before.is_underway);
+    /// What a commit did is not so. It stays among the ends, where what is open is passed over.
+    pub(super) fn restore(&mut self, before: Before) {
+        self.forget(before.tx);
+        if let Some(open) = before.open {
+            self.put(before.tx, open);
+        }
+        if let Some(closed) = before.over {
+            self.over.insert(before.tx, closed);
+        }
+    }
+
+    fn put(&mut self, tx: u64, open: Open) -> Option<Open> {
+        let before = self.open.insert(tx, open);
+        self.underway += usize::from(open.is_underway);
+        self.underway -= usize::from(before.is_some_and(|before| before.is_underway));
+        before
+    }
+
+    fn take(&mut self, tx: u64) -> Option<Open> {
+        let before = self.open.remove(&tx);
+        self.underway -= usize::from(before.is_some_and(|before| before.is_underway));
+        before
     }
 
     /// What earlier runs left: rows and how long ago each ended, oldest end first.
     pub(super) fn left_over(&mut self, now: Duration, rows: impl Iterator<Item = (i64, Duration)>) {
         let kept_for = self.kept_for;
-        let over = |(row, ago)| Over { erase_at: now + kept_for.saturating_sub(ago), row, tx: None };
-        self.over.extend(rows.map(over));
-        self.over.make_contiguous().sort_by_key(|over| over.erase_at);
+        let end = |(row, ago)| End { erase_at: now + kept_for.saturating_sub(ago), row, tx: None };
+        self.ends.extend(rows.map(end));
+        self.ends.make_contiguous().sort_by_key(|end| end.erase_at);
     }
 
     /// Of the first `most` entries that are due, the rows whose images are to be erased; and how many entries that are.
     /// What was opened again is passed over.
     pub(super) fn due(&self, now: Duration, most: usize) -> (Vec<i64>, usize) {
-        let due: Vec<&Over> = self.over.iter().take(most).take_while(|over| over.erase_at <= now).collect();
-        let is_over = |over: &&&Over| match over.tx {
-            None => true,
-            Some(tx) => self.by_tx.get(&tx).is_some_and(|row| row.erase_at.is_some_and(|at| at <= now)),
-        };
-        (due.iter().filter(is_over).map(|over| over.row).collect(), due.len())
+        let due: Vec<&End> = self.ends.iter().take(most).take_while(|end| end.erase_at <= now).collect();
+        let is_over = |end: &&&End| end.tx.is_none_or(|tx| self.is_over_since(tx, now));
+        (due.iter().filter(is_over).map(|end| end.row).collect(), due.len())
     }
 
     /// The images of the first `count` entries are erased. Whether more are due.
     pub(super) fn erased(&mut self, now: Duration, count: usize) -> bool {
-        for over in self.over.drain(..count) {
-            let Some(tx) = over.tx else { continue };
-            if self.by_tx.get(&tx).is_some_and(|row| row.erase_at.is_some_and(|at| at <= now)) {
-                self.by_tx.remove(&tx);
+        for tx in (0..count).map_while(|_| self.ends.pop_front()).filter_map(|end| end.tx).collect::<Vec<_>>()
+        {
+            if self.is_over_since(tx, now) {
+                self.over.remove(&tx);
             }
         }
-        self.over.front().is_some_and(|over| over.erase_at <= now)
+        self.ends.front().is_some_and(|end| end.erase_at <= now)
+    }
+
+    /// Whether it is over, and its time too.
+    fn is_over_since(&self, tx: u64, now: Duration) -> bool {
+        self.over.get(&tx).is_some_and(|closed| closed.erase_at <= now)
     }
 }
 
@@ -148,7 +192,9 @@ mod tests {
     #[test]
     fn underway_is_what_is_open_and_owes_nothing() {
         let mut rows = Rows::new(seconds(590));
-        (1..=4).for_each(|tx| rows.opened(tx, tx as i64, true));
+        for tx in 1..=4 {
+            rows.opened(tx, tx as i64, true);
+        }
         rows.opened(1, 1, false);
         rows.opened(2, 2, true);
         rows.closed(3, 3, seconds(1));
@@ -159,6 +205,25 @@ mod tests {
         assert_eq!((rows.open(), rows.underway()), (1, 1));
         rows.forget(4);
         assert_eq!((rows.open(), rows.underway()), (0, 0));
+    }
+
+    #[test]
+    fn what_a_commit_did_can_be_undone() {
+        let mut rows = Rows::new(seconds(590));
+        rows.opened(1, 10, true);
+        let before = [
+            rows.closed(1, 10, seconds(1)),
+            rows.opened(2, 20, true),
+            rows.opened(1, 10, false),
+            rows.forget(2),
+            rows.opened(3, 20, true),
+        ];
+        assert_eq!((rows.open(), rows.underway(), rows.get(2)), (2, 1, None));
+        before.into_iter().rev().for_each(|before| rows.restore(before));
+        assert_eq!((rows.open(), rows.underway()), (1, 1));
+        assert_eq!((rows.get(1), rows.get(2), rows.get(3)), (Some((10, true)), None, None));
+        // It was put into the order of ends; what is open is not erased.
+        assert_eq!(rows.due(seconds(601), 10), (vec![], 1));
     }
 
     #[test]

@@ -1,28 +1,45 @@
 //! The database: batches in, rows out. Knows no threads and no verdicts.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::Batch;
 use super::connection::{self, Trouble};
 use super::pen::{Hand, ImageOf, Pen, Written};
-use super::rows::Rows;
+use super::rows::{Before, Rows};
 use crate::journal::disk::{Commit, Disk, Fate};
 use crate::journal::schema;
 use crate::journal::seal::{Keyring, Sealer};
-use crate::journal::{JournalError, Options, UpstreamIdentity};
+use crate::journal::{Durability, JournalError, Options, UpstreamIdentity};
 use crate::time::Now;
+
+/// Pages that any commit writes, and changes that share a page beyond that: about what is measured under load.
+const COMMIT_PAGES: usize = 4;
+const CHANGES_A_PAGE: usize = 12;
+/// Below what SQLite is told to wait for (`connection::CHECKPOINT_PAGES`).
+const LONG_LOG_PAGES: usize = 800;
 
 /// How a batch went.
 pub(super) enum Applied {
-    /// It is durable, but for these transactions' rows.
-    Done { bad: Vec<u64> },
+    /// It is in the log, and as durable as the log is (see [`Store::sync_itself`]).
+    Done(Done),
     /// Nothing of it is there.
     NotDone(Trouble),
     /// It is there or not.
     Unknown(Trouble),
+}
+
+/// What a batch did.
+#[derive(Default)]
+pub(super) struct Done {
+    /// Transactions whose rows were refused by themselves.
+    pub(super) bad: Vec<u64>,
+    /// Rows of its intents, by transaction.
+    pub(super) intents: Vec<(u64, i64)>,
+    /// What was known of its rows before it, in the order in which it changed them.
+    pub(super) before: Vec<Before>,
 }
 
 pub(super) struct Store {
@@ -33,10 +50,10 @@ pub(super) struct Store {
     pub(super) rows: Rows,
     /// Rows of intents in a commit of unknown outcome, by transaction.
     doubtful: Vec<(u64, i64)>,
-    /// How long the last commit took, the statements before it not counted.
-    pub(super) last_commit: Duration,
     /// Records up to here are gone, or stay.
     pub(super) swept: i64,
+    /// Pages that went into the log since it was moved into the database, estimated.
+    log_pages: usize,
 }
 
 impl Store {
@@ -69,8 +86,8 @@ impl Store {
             disk,
             rows: Rows::new(options.late_window),
             doubtful: Vec::new(),
-            last_commit: Duration::ZERO,
             swept: 0,
+            log_pages: 0,
         };
         store.load_ended(now).map_err(|error| connection::refusal(&path, &error))?;
         Ok(store)
@@ -116,19 +133,16 @@ impl Store {
     /// Commits a batch. When a row is refused by itself, it is done again with each row by itself.
     pub(super) fn apply(&mut self, batch: &Batch<'_>, reserve_held: bool) -> Applied {
         if batch.changes.is_empty() {
-            return Applied::Done { bad: Vec::new() };
+            return Applied::Done(Done::default());
         }
-        match self.write(batch, reserve_held, false) {
-            Err(Refused::Row) => match self.write(batch, reserve_held, true) {
-                Err(refused) => refused.into(),
-                Ok(bad) => Applied::Done { bad },
-            },
-            Err(refused) => refused.into(),
-            Ok(bad) => Applied::Done { bad },
-        }
+        let written = match self.write(batch, reserve_held, false) {
+            Err(Refused::Row) => self.write(batch, reserve_held, true),
+            written => written,
+        };
+        written.map_or_else(Applied::from, Applied::Done)
     }
 
-    fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Vec<u64>, Refused> {
+    fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Done, Refused> {
         let begun = self.conn.execute_batch("BEGIN IMMEDIATE");
         begun.map_err(|error| Refused::Before(Trouble::of(&error)))?;
         let (written, bad) = self.write_rows(batch, singly).map_err(|error| {
@@ -138,19 +152,44 @@ impl Store {
                 false => Refused::Before(Trouble::of(&error)),
             }
         })?;
-        let begun = Instant::now();
-        let committed = self.commit(Commit { intents: batch.intents, reserve_held, probe: false });
-        self.last_commit = begun.elapsed();
-        if let Err(refused) = committed {
+        let intents: Vec<_> = written.iter().filter(|row| row.is_new).map(|row| (row.tx, row.row)).collect();
+        if let Err(refused) = self.commit(Commit { intents: batch.intents, reserve_held, probe: false }) {
             if matches!(refused, Refused::During(_)) {
-                self.doubtful.extend(written.iter().filter(|row| row.is_new).map(|row| (row.tx, row.row)));
+                self.doubtful.extend(intents);
             }
             return Err(refused);
         }
+        self.log_pages += COMMIT_PAGES + batch.changes.len() / CHANGES_A_PAGE;
+        let mut before = Vec::with_capacity(written.len());
         for row in written {
-            self.take_over(row);
+            before.extend(row.was.map(|was| self.rows.forget(was)));
+            before.push(match row.closed_at {
+                None if row.is_new => self.rows.begun(row.tx, row.row, row.is_underway),
+                None => self.rows.opened(row.tx, row.row, row.is_underway),
+                Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
+            });
         }
-        Ok(bad)
+        Ok(Done { bad, intents, before })
+    }
+
+    /// Whether the log is about to become so long that SQLite would move it into the database within a commit, which
+    /// somebody waits for.
+    pub(super) fn has_long_log(&self) -> bool {
+        self.log_pages >= LONG_LOG_PAGES
+    }
+
+    /// Moves the log into the database. It keeps its length, and is begun anew.
+    pub(super) fn move_log(&mut self) {
+        self.log_pages = 0;
+        // Whether it can be done shows at the next sweep at the latest; until then the log grows.
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+
+    /// A commit that was done may be lost: what is known of rows is what was known before it, and whether its intents are
+    /// there is to be read back.
+    pub(super) fn doubt(&mut self, intents: Vec<(u64, i64)>, before: Vec<Before>) {
+        before.into_iter().rev().for_each(|before| self.rows.restore(before));
+        self.doubtful.extend(intents);
     }
 
     /// `singly`: what is refused by itself is left out.
@@ -166,16 +205,6 @@ impl Store {
             }
         }
         Ok((written, bad))
-    }
-
-    fn take_over(&mut self, row: Written) {
-        if let Some(was) = row.was {
-            self.rows.forget(was);
-        }
-        match row.closed_at {
-            None => self.rows.opened(row.tx, row.row, row.is_underway),
-            Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
-        }
     }
 
     /// Whether the intent of this transaction, committed with an unknown outcome, is there. From then on it is open.
@@ -225,6 +254,16 @@ impl Store {
         })
     }
 
+    /// From here on whoever commits sees to it that the log is synced.
+    pub(super) fn leave_syncs(&self) -> rusqlite::Result<()> {
+        connection::set_synchronous(&self.conn, Durability::Process)
+    }
+
+    /// From here on a commit is durable when it is done, where it has to be.
+    pub(super) fn sync_itself(&self) -> rusqlite::Result<()> {
+        connection::set_synchronous(&self.conn, self.options.durability)
+    }
+
     // -- after a failure ---------------------------------------------------------------------------------------------
 
     /// Closes, opens, verifies, moves everything that can be read from the log into the database, synced.
@@ -239,7 +278,7 @@ impl Store {
         Ok(())
     }
 
-    /// A synced write.
+    /// A synced write; after it, syncs are left to whoever commits.
     pub(super) fn probe(&mut self, reserve_held: bool) -> Result<(), Trouble> {
         let of = |error: rusqlite::Error| Trouble::of(&error);
         self.conn.execute_batch("PRAGMA synchronous=FULL; BEGIN IMMEDIATE").map_err(of)?;
@@ -249,7 +288,7 @@ impl Store {
         if written.is_err() {
             let _ = self.conn.execute_batch("ROLLBACK");
         }
-        connection::set_synchronous(&self.conn, self.options.durability).map_err(of)?;
+        self.leave_syncs().map_err(of)?;
         written
     }
 

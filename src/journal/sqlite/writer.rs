@@ -8,11 +8,12 @@ use slog::{Logger, error, info, warn};
 
 use super::batch::{Batch, Entry};
 use super::connection::Trouble;
-use super::gather::{Gather, Pause, Waiting};
-use super::store::{Applied, Store};
+use super::gather::{self, Pause, Waiting};
+use super::store::{Applied, Done, Store};
+use super::syncs::{Committed, Syncs};
 use super::{Inbox, Shared, first_end};
-use crate::journal::Verdict;
 use crate::journal::place::Place;
+use crate::journal::{Durability, Verdict};
 use crate::mux::{JournalOp, TxId};
 use crate::net::TimeSource;
 
@@ -34,6 +35,7 @@ pub(super) struct Writer {
     /// The file that was opened.
     file_id: Option<(u64, u64)>,
     shared: Arc<Shared>,
+    syncs: Syncs,
     clock: TimeSource,
     log: Logger,
     queue: VecDeque<Entry>,
@@ -45,7 +47,6 @@ pub(super) struct Writer {
     /// The file has to be closed and opened anew before it is written to again.
     must_reopen: bool,
     reserve_held: bool,
-    gather: Gather,
     retry_at: Instant,
     retry_after: Duration,
     sweep_at: Instant,
@@ -57,6 +58,7 @@ impl Writer {
         store: Store,
         place: Place,
         shared: Arc<Shared>,
+        syncs: Syncs,
         clock: TimeSource,
         log: Logger,
     ) -> Writer {
@@ -66,6 +68,7 @@ impl Writer {
             file_id: place.file_id(),
             place,
             shared,
+            syncs,
             clock,
             log,
             queue: VecDeque::new(),
@@ -74,7 +77,6 @@ impl Writer {
             doubtful: Vec::new(),
             must_reopen: false,
             reserve_held: false,
-            gather: Gather::default(),
             retry_at: now,
             retry_after: RETRY_FIRST,
             sweep_at: now + SWEEP_EVERY,
@@ -84,6 +86,9 @@ impl Writer {
             Ok(()) => writer.reserve_held = true,
             Err(error) => writer.fail(Trouble::of_io(&error)),
         }
+        if let Err(error) = writer.store.leave_syncs() {
+            writer.fail(Trouble::of(&error));
+        }
         writer
     }
 
@@ -91,6 +96,7 @@ impl Writer {
         let mut last_attempts = LAST_ATTEMPTS;
         loop {
             let stop = self.take();
+            self.see_to_syncs();
             if self.down.is_some() {
                 self.refuse_intents();
                 self.repair(stop);
@@ -102,12 +108,19 @@ impl Writer {
                 self.begin_work();
                 self.commit_next();
                 self.publish();
+                if self.store.has_long_log() {
+                    self.begin_work();
+                    self.store.move_log();
+                    self.publish();
+                }
             }
             self.sweep();
             self.publish();
             if stop {
                 last_attempts -= 1;
-                if self.queue.is_empty() || last_attempts == 0 {
+                self.syncs.settle();
+                let is_done = self.queue.is_empty() && !self.shared.lock().sync_failed;
+                if is_done || last_attempts == 0 {
                     break;
                 }
             }
@@ -126,7 +139,10 @@ impl Writer {
                 (None, false) => now,
                 (None, true) => self.sweep_at,
             };
-            let news = !inbox.entries.is_empty() || inbox.stop || inbox.sweeps_wanted > inbox.sweeps_done;
+            let news = !inbox.entries.is_empty()
+                || inbox.stop
+                || inbox.sync_failed
+                || inbox.sweeps_wanted > inbox.sweeps_done;
             if news || due <= now {
                 break;
             }
@@ -143,11 +159,9 @@ impl Writer {
     /// Tells what is known since the last time.
     fn publish(&mut self) {
         self.shared.meters.rests();
+        self.shared.meters.state(self.store.rows.open(), self.down.is_none());
         let mut inbox = self.shared.lock();
-        if std::mem::take(&mut inbox.stalled) && self.down.is_none() {
-            info!(self.log, "the journal takes new transactions again"; "file" => %self.store.path().display());
-            self.verdicts.push(Verdict::Up);
-        }
+        inbox.down = self.down.is_some();
         inbox.verdicts.append(&mut self.verdicts);
         inbox.taken = self.queue.len();
         inbox.taken_end = first_end(self.queue.iter());
@@ -155,14 +169,7 @@ impl Writer {
             inbox.sweeps_done = done;
             self.shared.done.notify_all();
         }
-        self.shared.meters.waiting(inbox.waiting(), inbox.oldest_end());
-        self.shared.meters.state(self.store.rows.open(), self.down.is_none());
-        let verdict_waker = if inbox.verdicts.is_empty() { None } else { inbox.verdict_waker.take() };
-        let flush_waker = if inbox.waiting() == 0 { inbox.flush_waker.take() } else { None };
-        drop(inbox);
-        for waker in [verdict_waker, flush_waker].into_iter().flatten() {
-            waker.wake();
-        }
+        self.shared.publish(inbox, (self.clock)().uptime);
     }
 
     /// Waits for company, as long as that is worth it.
@@ -184,13 +191,8 @@ impl Writer {
     }
 
     fn pause(&self) -> Option<Pause> {
-        self.gather.pause((self.clock)().uptime, waiting(self.queue.iter())?, self.store.rows.underway())
-    }
-
-    /// A commit has ended: what was handed in while it ran waits by now.
-    fn note_end(&mut self, intents: usize) {
-        let waiting = waiting(self.shared.lock().entries.iter());
-        self.gather.ended((self.clock)().uptime, self.store.last_commit, intents, waiting);
+        let (now, took) = ((self.clock)().uptime, self.syncs.took());
+        gather::pause(now, waiting(self.queue.iter())?, self.store.rows.underway(), took)
     }
 
     fn take_over(&mut self, inbox: &mut Inbox) {
@@ -211,25 +213,16 @@ impl Writer {
         let entries = &self.queue.make_contiguous()[..len];
         let batch = Batch::of(entries, &self.store.rows);
         tell_strays(&self.log, &batch);
-        let (operations, intents, empty) = (batch.operations, batch.intents, batch.changes.is_empty());
-        let begun = Instant::now();
+        let is_empty = batch.changes.is_empty();
+        let (begun, begun_at) = ((self.clock)().uptime, Instant::now());
         match self.store.apply(&batch, self.reserve_held) {
-            Applied::Done { bad } => {
-                let took = begun.elapsed();
-                if !empty {
-                    self.shared.meters.committed(operations, intents, took);
-                }
-                if intents > 0 {
-                    self.note_end(intents);
-                }
-                for id in self.queue.drain(..len).filter_map(|entry| intent(&entry)) {
-                    let failed = bad.contains(&id.bits());
-                    self.verdicts.push(if failed { Verdict::Failed(id) } else { Verdict::Durable(id) });
-                }
-                if !bad.is_empty() {
-                    tell_bad(&self.log, &self.shared, bad.len());
-                    // The core takes a failed intent for the journal's failure; only the row was.
-                    self.verdicts.push(Verdict::Up);
+            Applied::Done(done) => {
+                tell_bad(&self.log, &self.shared, done.bad.len());
+                let committed = self.committed(len, done, begun, begun_at);
+                if is_empty || self.store.options.durability == Durability::Process {
+                    self.is_durable(committed, is_empty);
+                } else {
+                    self.syncs.hand_over(committed);
                 }
             }
             Applied::NotDone(trouble) => {
@@ -255,6 +248,63 @@ impl Writer {
                 self.refuse_intents();
             }
         }
+    }
+
+    /// The first `len` of the queue are committed.
+    fn committed(&mut self, len: usize, done: Done, begun: Duration, begun_at: Instant) -> Committed {
+        let Done { bad, intents, before } = done;
+        let (mut verdicts, mut rest) = (Vec::with_capacity(intents.len()), Vec::new());
+        for entry in self.queue.drain(..len) {
+            match intent(&entry) {
+                Some(id) if bad.contains(&id.bits()) => verdicts.push(Verdict::Failed(id)),
+                Some(id) => verdicts.push(Verdict::Durable(id)),
+                None => rest.push(entry),
+            }
+        }
+        if !bad.is_empty() {
+            // The core takes a failed intent for the journal's failure; only the row was.
+            verdicts.push(Verdict::Up);
+        }
+        Committed { verdicts, rest, intents, before, operations: len, begun, begun_at }
+    }
+
+    /// A commit that waits for no sync.
+    fn is_durable(&mut self, committed: Committed, is_empty: bool) {
+        if !is_empty {
+            let Committed { operations, intents, begun_at, .. } = &committed;
+            self.shared.meters.committed(*operations, intents.len(), begun_at.elapsed());
+        }
+        self.verdicts.extend(committed.verdicts);
+    }
+
+    /// What a failed sync left in the dark: intents are read back when the journal is opened anew, all else is done again.
+    fn see_to_syncs(&mut self) {
+        let has_failed = self.shared.lock().sync_failed;
+        let Some((trouble, mut left)) = has_failed.then(|| self.syncs.take_failure()).flatten() else {
+            return;
+        };
+        for committed in left.iter_mut().rev() {
+            let (intents, before) = (&mut committed.intents, &mut committed.before);
+            self.store.doubt(std::mem::take(intents), std::mem::take(before));
+        }
+        let mut again = VecDeque::new();
+        for committed in left {
+            again.extend(committed.rest);
+            for verdict in committed.verdicts {
+                match verdict {
+                    Verdict::Durable(id) => {
+                        self.doubtful.push(id);
+                        self.verdicts.push(Verdict::Unknown(id));
+                    }
+                    other => self.verdicts.push(other),
+                }
+            }
+        }
+        again.append(&mut self.queue);
+        self.queue = again;
+        self.shared.meters.failed(true);
+        self.must_reopen = true;
+        self.fail(trouble);
     }
 
     fn fail(&mut self, trouble: Trouble) {
@@ -308,19 +358,24 @@ impl Writer {
         // It is not closed then: as long as the process lives, what is in it can be saved (/proc/PID/fd).
         self.is_in_its_place()?;
         if self.must_reopen {
+            // What is in the log and not synced yet, is synced or left in the dark before the log is closed.
+            self.syncs.settle();
+            self.see_to_syncs();
+            self.syncs.log_is_new();
             self.store.reopen()?;
             self.read_back()?;
             self.must_reopen = false;
         }
+        self.store.sync_itself().map_err(|error| Trouble::of(&error))?;
         // What was kept comes first, whether or not there is room for more.
         while !self.queue.is_empty() {
             let len = self.queue.len().min(BATCH_MAX);
             let batch = Batch::of(&self.queue.make_contiguous()[..len], &self.store.rows);
             let begun = Instant::now();
             match self.store.apply(&batch, self.reserve_held) {
-                Applied::Done { bad } => {
+                Applied::Done(done) => {
                     self.shared.meters.committed(len, 0, begun.elapsed());
-                    tell_bad(&self.log, &self.shared, bad.len());
+                    tell_bad(&self.log, &self.shared, done.bad.len());
                     self.queue.drain(..len);
                 }
                 Applied::NotDone(trouble) => {
@@ -412,13 +467,13 @@ fn tell_strays(log: &Logger, batch: &Batch<'_>) {
 }
 
 /// What waits for a commit, if anything does.
-fn waiting<'e>(entries: impl DoubleEndedIterator<Item = &'e Entry> + Clone) -> Option<Waiting> {
-    let (oldest, newest) = (entries.clone().next()?.at.uptime, entries.clone().next_back()?.at.uptime);
+fn waiting<'e>(entries: impl Iterator<Item = &'e Entry> + Clone) -> Option<Waiting> {
+    let oldest = entries.clone().next()?.at.uptime;
     let mut intents = entries.filter(|entry| intent(entry).is_some());
     let Some(first) = intents.next() else {
-        return Some(Waiting { intents: 0, oldest, newest, oldest_intent: newest });
+        return Some(Waiting { intents: 0, oldest, oldest_intent: oldest });
     };
-    Some(Waiting { intents: 1 + intents.count(), oldest, newest, oldest_intent: first.at.uptime })
+    Some(Waiting { intents: 1 + intents.count(), oldest, oldest_intent: first.at.uptime })
 }
 
 fn intent(entry: &Entry) -> Option<TxId> {
