@@ -85,18 +85,13 @@ impl Civil {
     /// Parses `YYMMDDhhmmss` (DE 12 in the 1993 style), years 2000–2099. `None` when it is not twelve digits or not a
     /// moment of the calendar (31 February, hour 24).
     pub fn parse_yymmddhhmmss(text: &[u8]) -> Option<Civil> {
-        if text.len() != 12 || !text.iter().all(u8::is_ascii_digit) {
+        if text.len() != 12 {
             return None;
         }
-        let pair = |at: usize| (text[at] - b'0') * 10 + (text[at + 1] - b'0');
-        let civil = Civil {
-            year: 2000 + i32::from(pair(0)),
-            month: pair(2),
-            day: pair(4),
-            hour: pair(6),
-            minute: pair(8),
-            second: pair(10),
-        };
+        // The day stands in both.
+        let [year, month, day, hour] = pairs(text.first_chunk()?)?;
+        let [_, _, minute, second] = pairs(text.last_chunk()?)?;
+        let civil = Civil { year: 2000 + i32::from(year), month, day, hour, minute, second };
         let is_time = civil.hour < 24 && civil.minute < 60 && civil.second < 60;
         (is_time && (1..=civil.days_of_month()).contains(&civil.day)).then_some(civil)
     }
@@ -140,6 +135,17 @@ impl Civil {
         write_pairs(&mut out, &[self.month, self.day]);
         out
     }
+}
+
+/// The four numbers that eight digits say two by two.
+fn pairs(digits: &[u8; 8]) -> Option<[u8; 4]> {
+    let ones = u64::from_le_bytes(*digits) ^ 0x3030_3030_3030_3030;
+    // What is left of a digit is at most 9: 0x76 more does not reach the top bit, nor is there a carry below.
+    if (ones | ones.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = ones * 10 + (ones >> 8);
+    Some([0, 16, 32, 48].map(|at| (pairs >> at) as u8))
 }
 
 impl fmt::Display for Civil {

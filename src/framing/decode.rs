@@ -47,6 +47,9 @@ impl Framing {
         limit: usize,
         buf: &mut BytesMut,
     ) -> Result<Option<Frame>, FrameError> {
+        if let Some(len) = self.layout.plain_payload_len(limit, buf) {
+            return Ok(Some(self.layout.take(len, buf)));
+        }
         loop {
             match self.layout.find(schema, limit, buf)? {
                 Found::Frame(len) => return Ok(Some(self.layout.take(len, buf))),
@@ -68,6 +71,9 @@ impl Framing {
         limit: usize,
         bytes: &mut &[u8],
     ) -> Result<Option<Frame>, FrameError> {
+        if let Some(len) = self.layout.plain_payload_len(limit, bytes) {
+            return Ok(Some(self.layout.copy(len, bytes)));
+        }
         loop {
             match self.layout.find(schema, limit, bytes)? {
                 Found::Frame(len) => return Ok(Some(self.layout.copy(len, bytes))),
@@ -79,6 +85,12 @@ impl Framing {
 }
 
 impl Layout {
+    /// How long the payload at the front of `buf` is, if its frame is a plain one, whole and in order.
+    #[inline]
+    fn plain_payload_len(&self, limit: usize, buf: &[u8]) -> Option<usize> {
+        self.plain.as_ref()?.payload_len(limit, buf)
+    }
+
     fn find(&self, schema: &Schema, limit: usize, buf: &[u8]) -> Result<Found, FrameError> {
         if buf.is_empty() {
             return Ok(Found::Incomplete);
@@ -173,15 +185,10 @@ impl Layout {
 
     /// Splits a frame off that [`Layout::find`] has found whole.
     fn take(&self, len: usize, buf: &mut BytesMut) -> Frame {
-        let envelope = match self.envelope() {
-            Some(range) => buf.split_to(self.head.len()).freeze().slice(range),
-            None => {
-                buf.advance(self.head.len());
-                Bytes::new()
-            }
-        };
-        let payload = buf.split_to(len).freeze();
-        buf.advance(self.after_payload());
+        let mut payload = buf.split_to(self.head.len() + len + self.after_payload()).freeze();
+        let envelope = self.envelope().map_or_else(Bytes::new, |range| payload.slice(range));
+        payload.advance(self.head.len());
+        payload.truncate(len);
         Frame { payload, envelope }
     }
 

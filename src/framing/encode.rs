@@ -18,6 +18,12 @@ impl Framing {
     /// [`FrameError::HoldsDelimiter`] when the payload holds what would end it; [`FrameError::ForeignEnvelope`]. `out`
     /// is then as it was.
     pub fn encode(&self, payload: &[u8], envelope: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
+        if envelope.is_empty()
+            && let Some(plain) = &self.layout.plain
+            && plain.write(payload, out)
+        {
+            return Ok(());
+        }
         let number = self.layout.check_payload(payload)?;
         self.layout.check_envelope(envelope)?;
         out.reserve(self.overhead() + payload.len());

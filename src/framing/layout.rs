@@ -1,6 +1,7 @@
 //! A framing laid out: what is copied, compared and patched for each frame.
 
 use super::length::LengthField;
+use super::plain::Plain;
 
 /// A framing as reading and writing use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(super) struct Layout {
     pub(super) end: End,
     /// Empty: none.
     pub(super) trailer: Box<[u8]>,
+    /// That there is nothing but a length of a common kind.
+    pub(super) plain: Option<Plain>,
 }
 
 /// What tells where the payload ends.
@@ -60,6 +63,7 @@ impl Layout {
             echoes: Vec::new(),
             end: End::Message,
             trailer: Box::default(),
+            plain: None,
         }
     }
 

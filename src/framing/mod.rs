@@ -63,6 +63,7 @@ mod encode;
 mod header_format;
 mod layout;
 mod length;
+mod plain;
 mod preset;
 mod spec;
 mod text;

@@ -2,6 +2,7 @@
 
 use super::layout::{Choice, Echo, End, Fixed, Layout};
 use super::length::{Code, LengthField};
+use super::plain::Plain;
 use super::{Framing, FramingSpecError};
 
 /// The most bytes that the header of a frame may have.
@@ -125,6 +126,7 @@ impl Spec {
             layout.end = End::Until(bytes.clone().into());
         }
         layout.trailer = self.trailer.clone().into();
+        layout.plain = Plain::of(&layout);
         Ok(Framing { spec: self, layout })
     }
 

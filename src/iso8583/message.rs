@@ -98,7 +98,8 @@ impl Message {
     /// [`Message::parse`] in place. After an error it still has no fields.
     #[inline]
     pub(crate) fn read(&mut self) -> Result<(), ParseError> {
-        let mut head = self.read_head(Unknown::Refused)?;
+        let mut head = Head::empty();
+        self.read_head(Unknown::Refused, &mut head)?;
         let end = scan::walk(&self.schema, &self.raw, &mut head, Unknown::Refused, &mut self.spans)?;
         if end < self.raw.len() {
             return Err(ParseError::TrailingBytes { offset: end, count: self.raw.len() - end });
@@ -110,7 +111,8 @@ impl Message {
     /// [`Message::parse_lenient`] in place: what stopped the reading, if anything did.
     #[inline]
     pub(crate) fn read_leniently(&mut self) -> Result<Option<ParseError>, ParseError> {
-        let mut head = self.read_head(Unknown::Met)?;
+        let mut head = Head::empty();
+        self.read_head(Unknown::Met, &mut head)?;
         let end = scan::walk(&self.schema, &self.raw, &mut head, Unknown::Met, &mut self.spans);
         self.note(&head);
         let len = self.raw.len();
@@ -143,8 +145,9 @@ impl Message {
     /// [`ParseError::MessageTooLong`] as soon as the message must become longer than [`MESSAGE_MAX`].
     pub fn measure_at_least(schema: &Schema, buf: &[u8]) -> Result<Measure, ParseError> {
         let buf = buf.get(..MESSAGE_MAX).unwrap_or(buf);
-        let end = scan::head(schema, buf, Unknown::Refused)
-            .and_then(|mut head| scan::walk(schema, buf, &mut head, Unknown::Refused, &mut Untracked));
+        let mut head = Head::empty();
+        let end = scan::read_head(schema, buf, Unknown::Refused, &mut head)
+            .and_then(|()| scan::walk(schema, buf, &mut head, Unknown::Refused, &mut Untracked));
         match end {
             Ok(len) => Ok(Measure::Whole(len)),
             Err(ParseError::Truncated { needed, .. }) if needed > MESSAGE_MAX => {
@@ -157,15 +160,15 @@ impl Message {
 
     /// Reads MTI and bitmap.
     #[inline]
-    fn read_head(&mut self, unknown: Unknown) -> Result<Head, ParseError> {
+    fn read_head(&mut self, unknown: Unknown, head: &mut Head) -> Result<(), ParseError> {
         if self.raw.len() > MESSAGE_MAX {
             return Err(ParseError::MessageTooLong { len: self.raw.len() });
         }
-        let head = scan::head(&self.schema, &self.raw, unknown)?;
+        scan::read_head(&self.schema, &self.raw, unknown, head)?;
         self.mti = head.mti;
         self.shape.bitmap_at = offset(scan::mti_len(&self.schema));
         self.shape.fields_at = offset(head.end);
-        Ok(head)
+        Ok(())
     }
 
     /// What the head has learned from the fields: the tertiary bitmap in DE 65.
@@ -227,6 +230,12 @@ impl Message {
     #[inline(never)]
     fn means_the_same(&self, other: &Message, n: FieldNumber) -> bool {
         self.value(n) == other.value(n)
+    }
+
+    /// The canonical value of field `n`, if it stands on the wire as it is: most do.
+    #[inline(always)]
+    pub(crate) fn plain(&self, n: FieldNumber) -> Option<&[u8]> {
+        value::plain(self.schema.plan(n), self.wire(n)?)
     }
 
     /// The canonical value as text; binary fields as lower-case hex. Bytes outside ASCII are shown as `\xNN`.

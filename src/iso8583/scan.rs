@@ -13,7 +13,7 @@ use super::spans::{Span, Track};
 
 const FIRST_BIT: u64 = 1 << 63;
 
-/// What stands in front of the fields.
+/// What stands in front of the fields. Made empty, and read in place: it is too large to be handed on and on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub mti: Mti,
@@ -38,11 +38,16 @@ pub(super) enum Unknown {
     Met,
 }
 
-/// Reads MTI and bitmap. What is there of a truncated one is checked first: the error is then the more telling one.
+/// Reads MTI and bitmap into an empty head. What is there of a truncated one is checked first: the error is then the more
+/// telling one.
 #[inline]
-pub(super) fn head(schema: &Schema, buf: &[u8], unknown: Unknown) -> Result<Head, ParseError> {
-    let (mti, at) = read_mti(schema, buf)?;
-    let mut head = Head { mti, fields: [0; 3], groups: 0, announces_65: false, tertiary_at: 0, end: at };
+pub(super) fn read_head(
+    schema: &Schema,
+    buf: &[u8],
+    unknown: Unknown,
+    head: &mut Head,
+) -> Result<(), ParseError> {
+    (head.mti, head.end) = read_mti(schema, buf)?;
     for group in 0..schema.groups() {
         let announcer = schema.announcer(group);
         let bits = read_group(schema, buf, head.end, group, schema.known_in(group) | announcer, unknown)?;
@@ -60,7 +65,7 @@ pub(super) fn head(schema: &Schema, buf: &[u8], unknown: Unknown) -> Result<Head
     if unknown == Unknown::Refused && head.fields == [0; 3] && !head.announces_65 {
         return Err(ParseError::NoFields);
     }
-    Ok(head)
+    Ok(())
 }
 
 /// Bytes that a group of 64 bits takes up.
@@ -346,6 +351,11 @@ fn number(group: usize, bit: u32) -> FieldNumber {
 }
 
 impl Head {
+    /// Nothing was read yet.
+    pub(super) fn empty() -> Head {
+        Head { mti: Mti::new(0), fields: [0; 3], groups: 0, announces_65: false, tertiary_at: 0, end: 0 }
+    }
+
     /// The fields, as far as they are known.
     pub(super) fn bitmap(&self) -> Bitmap {
         Bitmap::from_groups(self.fields)

@@ -12,15 +12,29 @@ use super::schema::{Content, Counts, Encoding, Side};
 /// The canonical value of a field that stands on the wire as `wire`, its length prefix included.
 #[inline(always)]
 pub(super) fn decode<'a>(plan: &Plan, wire: &'a [u8]) -> Cow<'a, [u8]> {
-    let body = wire.get(usize::from(plan.prefix_len)..).unwrap_or_default();
-    match plan.encoding {
-        Encoding::Ascii | Encoding::Binary => Cow::Borrowed(body),
-        _ => Cow::Owned(converted(plan, wire, body)),
+    match plain(plan, wire) {
+        Some(body) => Cow::Borrowed(body),
+        None => Cow::Owned(converted(plan, wire)),
     }
 }
 
+/// The same, if it needs no conversion.
+#[inline(always)]
+pub(super) fn plain<'a>(plan: &Plan, wire: &'a [u8]) -> Option<&'a [u8]> {
+    match plan.encoding {
+        Encoding::Ascii | Encoding::Binary => Some(body(plan, wire)),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn body<'a>(plan: &Plan, wire: &'a [u8]) -> &'a [u8] {
+    wire.get(usize::from(plan.prefix_len)..).unwrap_or_default()
+}
+
 #[inline(never)]
-fn converted(plan: &Plan, wire: &[u8], body: &[u8]) -> Vec<u8> {
+fn converted(plan: &Plan, wire: &[u8]) -> Vec<u8> {
+    let body = body(plan, wire);
     match plan.encoding {
         Encoding::Ascii | Encoding::Binary => body.to_vec(),
         Encoding::Ebcdic => from_ebcdic(body),

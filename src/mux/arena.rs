@@ -34,7 +34,12 @@ pub(super) struct Arena<T> {
 
 impl<T> Arena<T> {
     pub(super) fn new() -> Arena<T> {
-        Arena { slots: Vec::new(), free: Vec::new(), serial: 0, most: 1 << INDEX_BITS }
+        Arena::with_capacity(0)
+    }
+
+    /// With room for `count` items before it has to grow.
+    pub(super) fn with_capacity(count: usize) -> Arena<T> {
+        Arena { slots: Vec::with_capacity(count), free: Vec::new(), serial: 0, most: 1 << INDEX_BITS }
     }
 
     /// How many more items there is room for.

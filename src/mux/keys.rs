@@ -135,11 +135,13 @@ const ANSWERS_MAX: usize = 16_384;
 impl Keys {
     pub(super) fn new(tombs_max: usize) -> Keys {
         Keys {
-            slots: Vec::new(),
+            // Room for all of them at once: pages that nobody has written to cost nothing, and a table that grows is copied
+            // while everybody waits.
+            slots: Vec::with_capacity(tombs_max),
             free: Vec::new(),
-            by_key: HashTable::new(),
+            by_key: HashTable::with_capacity(tombs_max),
             hasher: hashbrown::DefaultHashBuilder::default(),
-            tombs: Arena::new(),
+            tombs: Arena::with_capacity(tombs_max),
             harmless: List::new(),
             mattering: List::new(),
             tombs_max,

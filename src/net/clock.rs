@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -12,8 +12,9 @@ use crate::time::Now;
 
 /// Reads monotonic time, wall time and the offset of the terminals' zone. Clones share their beginning and their zone.
 ///
-/// [`Clock::now`] costs two reads of the kernel's clock page and one atomic load: the offset is looked up in the zone
-/// once per quarter of an hour. Rules for daylight saving time switch at quarters of an hour; where a zone (in its
+/// [`Clock::now`] costs one read of the kernel's clock page and three atomic loads. The wall clock is read once in
+/// [`WALL_KEPT`], and goes on with the uptime until then: so long a step of it can stay unnoticed. The offset is looked up
+/// in the zone once per quarter of an hour. Rules for daylight saving time switch at quarters of an hour; where a zone (in its
 /// history) switches in between, that quarter is looked up each time, so that the offset is right at every second.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
@@ -24,6 +25,10 @@ struct Inner {
     zone: TimeZone,
     name: String,
     cached: AtomicU64,
+    /// By how much wall time was ahead of the uptime when it was read last, and until when that holds; both in
+    /// milliseconds, the latter of uptime.
+    ahead_ms: AtomicI64,
+    ahead_until_ms: AtomicI64,
 }
 
 /// A `timezone` that cannot be used.
@@ -46,6 +51,8 @@ pub enum ZoneError {
     },
 }
 
+/// How long wall time follows the uptime before it is read again.
+const WALL_KEPT: Duration = Duration::from_millis(50);
 /// Seconds of a quarter of an hour: what one cached offset is valid for.
 const QUARTER_S: i64 = 900;
 /// No quarter of an hour has this as its entry: offsets are within ±26 hours.
@@ -71,16 +78,38 @@ impl Clock {
     }
 
     fn with_zone(zone: TimeZone, name: String) -> Clock {
-        Clock(Arc::new(Inner { begin: Instant::now(), zone, name, cached: AtomicU64::new(EMPTY) }))
+        Clock(Arc::new(Inner {
+            begin: Instant::now(),
+            zone,
+            name,
+            cached: AtomicU64::new(EMPTY),
+            ahead_ms: AtomicI64::new(0),
+            ahead_until_ms: AtomicI64::new(0),
+        }))
     }
 
     /// This moment.
     pub fn now(&self) -> Now {
+        let uptime = self.uptime();
+        let uptime_ms = millis(uptime);
+        let is_kept = uptime_ms < self.0.ahead_until_ms.load(Ordering::Relaxed);
+        let ahead_ms =
+            if is_kept { self.0.ahead_ms.load(Ordering::Relaxed) } else { self.read_wall(uptime_ms) };
+        let wall_ms = uptime_ms + ahead_ms;
+        Now { uptime, wall_ms, offset_s: self.offset_at(wall_ms.div_euclid(1000)) }
+    }
+
+    /// Reads the wall clock: by how many milliseconds it is ahead of the uptime.
+    #[inline(never)]
+    fn read_wall(&self, uptime_ms: i64) -> i64 {
         let wall_ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => millis(since),
             Err(error) => -millis(error.duration()),
         };
-        Now { uptime: self.uptime(), wall_ms, offset_s: self.offset_at(wall_ms.div_euclid(1000)) }
+        let ahead_ms = wall_ms - uptime_ms;
+        self.0.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.0.ahead_until_ms.store(uptime_ms + millis(WALL_KEPT), Ordering::Relaxed);
+        ahead_ms
     }
 
     /// Time since this clock (or the one it was cloned from) began.
@@ -177,6 +206,23 @@ mod tests {
     /// A zone by its rule, so that the test needs no zone database.
     fn clock(posix: &str) -> Clock {
         Clock::with_zone(TimeZone::posix(posix).unwrap(), posix.to_owned())
+    }
+
+    #[test]
+    fn wall_time_goes_on_with_the_uptime_until_it_is_read_again() {
+        let clock = clock("UTC0");
+        let system = || millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+        let is_right = |before: i64, now: Now| (before - 1..=system() + 1).contains(&now.wall_ms);
+        assert!(is_right(system(), clock.now()));
+        // As if the wall clock had been set since it was read.
+        clock.0.ahead_ms.store(7, Ordering::Relaxed);
+        clock.0.ahead_until_ms.store(i64::MAX, Ordering::Relaxed);
+        let now = clock.now();
+        assert_eq!(now.wall_ms, millis(now.uptime) + 7);
+        clock.0.ahead_until_ms.store(0, Ordering::Relaxed);
+        assert!(is_right(system(), clock.now()));
+        let read = clock.0.ahead_until_ms.load(Ordering::Relaxed);
+        assert!(read > 0 && read <= millis(clock.uptime() + WALL_KEPT));
     }
 
     #[test]

@@ -53,38 +53,33 @@ impl MatchKey {
 
     /// The key of `message`; `None` when it lacks a key field.
     pub fn of(message: &Message, keys: &KeyFields) -> Option<MatchKey> {
-        MatchKey::from_values(keys, |n| message.value(n))
+        MatchKey::in_place(keys, |n| message.plain(n))
+            .or_else(|| MatchKey::from_values(keys, |n| message.value(n)))
     }
 
-    /// The key with what `value` says of each key field.
-    pub(super) fn from_values<'m>(
-        keys: &KeyFields,
-        of: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
-    ) -> Option<MatchKey> {
+    /// The key with these values, if it fits in place and has no character to be escaped, as nearly all do.
+    #[inline(always)]
+    fn in_place<'m>(keys: &KeyFields, value: impl Fn(FieldNumber) -> Option<&'m [u8]>) -> Option<MatchKey> {
         let mut bytes = [0; INLINE];
         let mut len = 0;
         for n in &keys.0 {
-            let value = of(*n)?;
-            let place = bytes.get_mut(len..).and_then(|rest| rest.get_mut(..value.len() + 1));
-            let Some((end, place)) = place.and_then(<[u8]>::split_last_mut) else {
-                return MatchKey::long(keys, of);
-            };
-            place.copy_from_slice(&value);
+            let value = value(*n)?;
+            let (end, place) = bytes.get_mut(len..=len + value.len())?.split_last_mut()?;
+            place.copy_from_slice(value);
             *end = b'|';
             len += value.len() + 1;
         }
         // All at once: each value is closed with one.
-        let has_no_others = bytes.iter().filter(|byte| is_special(byte)).count() == keys.0.len();
-        if has_no_others {
-            Some(MatchKey(SmallVec::from_buf_and_len(bytes, len)))
-        } else {
-            MatchKey::long(keys, of)
-        }
+        let special = bytes.iter().map(|byte| u8::from(is_special(byte))).sum::<u8>();
+        (usize::from(special) == keys.0.len()).then(|| MatchKey(SmallVec::from_buf_and_len(bytes, len)))
     }
 
-    /// One that has a character to be escaped, or does not fit in place.
+    /// The key with what `value` says of each key field.
     #[inline(never)]
-    fn long<'m>(keys: &KeyFields, value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>) -> Option<MatchKey> {
+    pub(super) fn from_values<'m>(
+        keys: &KeyFields,
+        value: impl Fn(FieldNumber) -> Option<Cow<'m, [u8]>>,
+    ) -> Option<MatchKey> {
         let mut key = MatchKey::empty();
         for n in &keys.0 {
             key.push(&value(*n)?);
@@ -181,7 +176,12 @@ mod tests {
 
     fn key(values: &[&str]) -> MatchKey {
         let keys = KeyFields((1..=values.len() as u16).filter_map(FieldNumber::new).collect());
-        MatchKey::from_values(&keys, |n| Some(Cow::Borrowed(values[n.index() - 1].as_bytes()))).unwrap()
+        let value = |n: FieldNumber| Some(values[n.index() - 1].as_bytes());
+        let key = MatchKey::from_values(&keys, |n| value(n).map(Cow::Borrowed)).unwrap();
+        if let Some(in_place) = MatchKey::in_place(&keys, value) {
+            assert_eq!(in_place, key);
+        }
+        key
     }
 
     #[test]
@@ -215,9 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_stands_in_place_if_it_fits_and_nothing_is_escaped() {
+        let keys = KeyFields(vec![field::STAN]);
+        let is_in_place = |value: &[u8]| MatchKey::in_place(&keys, |_| Some(value)).is_some();
+        assert!(is_in_place(b"") && is_in_place(&[b'1'; INLINE - 1]));
+        assert!(!is_in_place(&[b'1'; INLINE]));
+        assert!(!is_in_place(b"1|2") && !is_in_place(b"1\\2"));
+    }
+
+    #[test]
     fn a_missing_key_field_gives_no_key() {
         let keys = KeyFields::default();
-        let stan_only = |n| (n == field::STAN).then_some(Cow::Borrowed(&b"000001"[..]));
-        assert_eq!(MatchKey::from_values(&keys, stan_only), None);
+        let stan_only = |n| (n == field::STAN).then_some(&b"000001"[..]);
+        assert_eq!(MatchKey::from_values(&keys, |n| stan_only(n).map(Cow::Borrowed)), None);
+        assert_eq!(MatchKey::in_place(&keys, stan_only), None);
     }
 }

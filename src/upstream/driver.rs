@@ -115,6 +115,7 @@ impl<S: Stream> Driver<S> {
             name: settings.name.clone(),
             key_fields: settings.mux.key_fields.clone(),
             queue_timeout: settings.mux.queue_timeout,
+            queue_max: settings.mux.queue_max,
             reverse_on_disconnect: settings.mux.reverse_on_disconnect,
         };
         let (handle, queue, shared) = Handle::new(policy);

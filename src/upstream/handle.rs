@@ -2,7 +2,7 @@
 //!
 //! Everything goes through one queue, so that its order holds: a session's `delivered` comes before its next `submit`,
 //! and its end after all that it has submitted. The queue is unbounded by type and bounded by construction: at most
-//! [`SUBMITS_MAX`] requests wait in it (more are refused), and each has at most a delivery and an acknowledgement to follow.
+//! [`Policy::submits_max`] requests wait in it (more are refused), and each has at most a delivery and an acknowledgement to follow.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ use crate::mux::{
 };
 use crate::rules::{KeyFields, Request};
 
-/// Requests that may wait for the driver's attention. Reaching it refuses with [`Failure::QueueFull`].
-pub const SUBMITS_MAX: usize = 8192;
+/// So many requests may wait for the driver's attention, however small `maxQueue` is.
+pub const SUBMITS_MIN: usize = 8192;
 
 /// Reaches one upstream. Cheap to clone.
 #[derive(Clone)]
@@ -43,8 +43,18 @@ pub struct Policy {
     pub key_fields: KeyFields,
     /// Arrival to deadline.
     pub queue_timeout: Duration,
+    /// `maxQueue`.
+    pub queue_max: usize,
     /// `reversalOnDisconnect: immediate`: a client that closes its sending side counts as gone, as in SocketQueue.
     pub reverse_on_disconnect: bool,
+}
+
+impl Policy {
+    /// Requests that may wait for the driver's attention: as many as the core may hold, so that this bound is not the
+    /// one that is met first, and at least [`SUBMITS_MIN`]. Reaching it refuses with [`Failure::QueueFull`].
+    pub fn submits_max(&self) -> usize {
+        self.queue_max.max(SUBMITS_MIN)
+    }
 }
 
 /// Number of an open transaction within its session, chosen by the session. It may be used again as soon as its
@@ -310,7 +320,7 @@ impl Session {
     /// Submits a request under `slot`. Exactly one [`Notice::Reply`] follows when this is `Ok`.
     ///
     /// # Errors
-    /// [`Failure::QueueFull`] when [`SUBMITS_MAX`] requests wait for the driver; [`Failure::Draining`] when it is no more.
+    /// [`Failure::QueueFull`] when [`Policy::submits_max`] requests wait for the driver; [`Failure::Draining`] when it is no more.
     /// The request then has gone nowhere.
     pub fn submit(&self, slot: Slot, request: Box<Request>) -> Result<(), Failure> {
         self.submit_with(slot, request, None)
@@ -330,13 +340,14 @@ impl Session {
         request: Box<Request>,
         record: Option<Box<Record>>,
     ) -> Result<(), Failure> {
-        if self.handle.shared.waiting.fetch_add(1, Ordering::Relaxed) >= SUBMITS_MAX {
-            self.handle.shared.taken(1);
+        let shared = &self.handle.shared;
+        if shared.waiting.fetch_add(1, Ordering::Relaxed) >= shared.policy.submits_max() {
+            shared.taken(1);
             return Err(Failure::QueueFull);
         }
         let command = Command::Submit { seat: self.seat.clone(), slot, request, record };
         if !self.handle.commands.send(command) {
-            self.handle.shared.taken(1);
+            shared.taken(1);
             return Err(Failure::Draining);
         }
         Ok(())
@@ -423,18 +434,31 @@ mod tests {
         Box::new(rules::prepare(&dialect, &keys, draft.finish().unwrap(), Now::default()).unwrap())
     }
 
-    #[test]
-    fn at_the_bound_of_waiting_requests_one_more_is_refused_at_once() {
-        let policy = Policy {
+    fn policy(queue_max: usize) -> Policy {
+        Policy {
             name: "host".into(),
             key_fields: KeyFields(Vec::new()),
             queue_timeout: Duration::ZERO,
+            queue_max,
             reverse_on_disconnect: false,
-        };
-        let (handle, queue, shared) = Handle::new(policy);
+        }
+    }
+
+    #[test]
+    fn as_many_requests_may_wait_for_the_driver_as_the_core_may_hold_and_no_few() {
+        for (queue_max, submits_max) in [(0, 8192), (100, 8192), (8192, 8192), (8193, 8193), (20_000, 20_000)]
+        {
+            assert_eq!(policy(queue_max).submits_max(), submits_max);
+        }
+    }
+
+    #[test]
+    fn at_the_bound_of_waiting_requests_one_more_is_refused_at_once() {
+        let queue_max = SUBMITS_MIN + 1;
+        let (handle, queue, shared) = Handle::new(policy(queue_max));
         let session = handle.session();
-        for _ in 0..SUBMITS_MAX {
-            assert!(session.submit(0, echo()).is_ok());
+        for _ in 0..queue_max {
+            assert_eq!(session.submit(0, echo()), Ok(()));
         }
         assert_eq!(session.submit(0, echo()), Err(Failure::QueueFull));
         shared.taken(1);

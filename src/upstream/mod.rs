@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use counts::{ByCause, Counts};
 pub use driver::{Driver, Parts};
-pub use handle::{Drained, Handle, Notice, Policy, SUBMITS_MAX, Session, Slot, Snapshot, Standing, Who};
+pub use handle::{Drained, Handle, Notice, Policy, SUBMITS_MIN, Session, Slot, Snapshot, Standing, Who};
 pub use link::Source;
 pub use mailbox::Notices;
 pub use report::LinkTally;

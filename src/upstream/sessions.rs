@@ -184,6 +184,7 @@ mod tests {
             name: "host".into(),
             key_fields: KeyFields(Vec::new()),
             queue_timeout: std::time::Duration::from_secs(35),
+            queue_max: 100,
             reverse_on_disconnect: false,
         };
         Handle::new(policy).0

@@ -58,9 +58,10 @@ impl Output {
 
     /// The socket has taken `count` bytes from the front.
     pub(super) fn wrote(&mut self, count: usize) {
-        self.bytes.advance(count);
         self.deliveries.wrote(count);
-        if self.bytes.is_empty() {
+        if count < self.bytes.len() {
+            self.bytes.advance(count);
+        } else {
             // An idle connection holds no buffer.
             self.bytes = BytesMut::new();
         }
