@@ -19,6 +19,8 @@ struct Arrival {
     request: Box<Request>,
     record: Option<Record>,
     place: KeyPlace,
+    /// What the statistics have read of it.
+    amount: Option<i64>,
 }
 
 impl Mux {
@@ -49,15 +51,16 @@ impl Mux {
         }
         let place = self.keys.look_up(request.key());
         let known = place.index.map_or(Known::Stranger, |index| self.known(&request, index, None));
+        let arrival = |request| Arrival { client, request, record, place, amount: None };
         match known {
-            Known::Stranger => self.admit(now, Arrival { client, request, record, place }),
+            Known::Stranger => self.admit(now, arrival(request)),
             Known::Repeats(id) => self.take_place(now, client, id),
             Known::WasDelivered(id) => self.give_again(now, client, id),
             Known::HasAnswer(bytes, class) => {
                 let outcome = Outcome::Answered { bytes, class };
                 self.actions.push_back(Action::Reply { id: None, client, outcome });
             }
-            Known::Joins(owner) => self.admit_joined(now, Arrival { client, request, record, place }, owner),
+            Known::Joins(owner) => self.admit_joined(now, arrival(request), owner),
             Known::Refused(failure) => self.refuse(client, &request, failure),
         }
     }
@@ -70,7 +73,7 @@ impl Mux {
         self.actions.push_back(Action::Reply { id: None, client, outcome: Outcome::Failed(failure) });
     }
 
-    fn admit(&mut self, now: Now, arrival: Arrival) {
+    fn admit(&mut self, now: Now, mut arrival: Arrival) {
         let request = &arrival.request;
         let make_good = request.make_good();
         if let Some(failure) = self.why_not(make_good) {
@@ -78,7 +81,7 @@ impl Mux {
         }
         let terminal = request.tid().filter(|_| self.settings.lock_terminal);
         let terminal = terminal.map(|tid| self.terminals.enter(tid));
-        self.statistics.taken(request);
+        arrival.amount = self.statistics.taken(request);
         let id = self.enter(now, arrival, terminal, Phase::Queued);
         if make_good == MakeGood::CarryOn {
             // Carried on whatever becomes of its client, so it is journaled as soon as it is accepted.
@@ -120,12 +123,15 @@ impl Mux {
     }
 
     fn enter(&mut self, now: Now, arrival: Arrival, terminal: Option<TerminalIndex>, phase: Phase) -> TxId {
-        let Arrival { client, request, record, place } = arrival;
+        let Arrival { client, request, record, place, amount } = arrival;
         let key = self.keys.enter_at(place, request.key());
         let deadline = now.uptime + self.settings.queue_timeout;
-        let id = self
-            .transactions
-            .insert(|id| Transaction::new(id, client, request, key, terminal, now.uptime, deadline, phase));
+        let id = self.transactions.insert(|id| {
+            let mut transaction =
+                Transaction::new(id, client, request, key, terminal, now.uptime, deadline, phase);
+            transaction.noted.amount = amount;
+            transaction
+        });
         if let Some(slot) = self.keys.get_mut(key) {
             slot.live.push(id);
         }
@@ -194,7 +200,7 @@ impl Mux {
                     let before = transaction.next_client.replace(client);
                     return self.tell_superseded(before);
                 }
-                Phase::Delivered(..) => return self.give_again(now, client, current),
+                Phase::Delivered(_) => return self.give_again(now, client, current),
                 Phase::Owed(_) => {}
             }
         }

@@ -46,7 +46,7 @@ impl Mux {
                 }
                 Phase::InFlight => census.in_flight += 1,
                 Phase::Answered(_) => census.answered += 1,
-                Phase::Delivered(..) | Phase::Joined(_) => {}
+                Phase::Delivered(_) | Phase::Joined(_) => {}
                 Phase::Owed(owed) => {
                     match owed.state {
                         OwedState::Waiting => census.owed_waiting += 1,
@@ -67,7 +67,7 @@ impl Mux {
     pub fn oldest(&self, most: usize) -> Vec<View> {
         let mut oldest: BinaryHeap<TxId> = BinaryHeap::new();
         let open =
-            self.transactions.iter().filter(|transaction| !matches!(transaction.phase, Phase::Delivered(..)));
+            self.transactions.iter().filter(|transaction| !matches!(transaction.phase, Phase::Delivered(_)));
         for transaction in open {
             if oldest.len() < most {
                 oldest.push(transaction.id);

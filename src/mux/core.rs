@@ -337,6 +337,7 @@ impl Mux {
     }
 
     /// Puts it into another list than the one it waits in.
+    #[inline]
     pub(super) fn place(&mut self, id: TxId, place: Place) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let before = std::mem::replace(&mut transaction.place, place);
@@ -368,6 +369,7 @@ impl Mux {
         Some((list, &mut self.transactions))
     }
 
+    #[inline]
     pub(super) fn set_timer(&mut self, id: TxId, timer: Timer) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         match std::mem::replace(&mut transaction.timer, timer) {
@@ -384,9 +386,21 @@ impl Mux {
 
     /// Frees its terminal, if it is busy with this one, for whatever comes next there.
     pub(super) fn free_terminal(&mut self, now: Now, id: TxId) {
-        let Some(index) = self.transactions.get(id).and_then(|transaction| transaction.terminal) else {
-            return;
-        };
+        if let Some(index) = self.transactions.get(id).and_then(|transaction| transaction.terminal) {
+            self.free(now, index, id);
+        }
+    }
+
+    /// The same, and it has nothing to do with its terminal any more.
+    pub(super) fn leave_terminal(&mut self, now: Now, id: TxId) {
+        if let Some(index) = self.transactions.get_mut(id).and_then(|transaction| transaction.terminal.take())
+        {
+            self.free(now, index, id);
+        }
+    }
+
+    /// Frees this terminal, if it is busy with `id`.
+    fn free(&mut self, now: Now, index: TerminalIndex, id: TxId) {
         if let Some(terminal) = self.terminals.get_mut(index)
             && terminal.busy == Some(id)
         {
@@ -414,13 +428,6 @@ impl Mux {
         self.tally.ended[state as usize] += 1;
         self.tally.open -= 1;
         self.tell_end(now, id, state);
-        self.record_end(now, id, state);
-    }
-
-    pub(super) fn record_end(&mut self, now: Now, id: TxId, state: FinalState) {
-        if let Some(transaction) = self.transactions.get(id).filter(|transaction| transaction.recorded) {
-            self.records.ended(now.uptime, id, transaction.final_status(state));
-        }
     }
 
     /// It had ended, and is open again.
@@ -430,9 +437,13 @@ impl Mux {
         self.tally.open += 1;
     }
 
+    /// Counts its end by kind and answer, keeps it for those who ask, and tells it where it is worth telling.
     pub(super) fn tell_end(&mut self, now: Now, id: TxId, state: FinalState) {
         let Some(transaction) = self.transactions.get(id) else { return };
         self.outcomes.ended(transaction.request.mti(), transaction.noted.class, state);
+        if transaction.recorded {
+            self.records.ended(now.uptime, id, transaction.final_status(state));
+        }
         if state == FinalState::Delivered && !self.tells_deliveries {
             return;
         }
@@ -448,7 +459,7 @@ impl Mux {
         self.set_timer(id, Timer::None);
         self.forget_dates(id);
         let Some(transaction) = self.transactions.get(id) else { return };
-        if !matches!(transaction.phase, Phase::Owed(_) | Phase::Delivered(..)) {
+        if !matches!(transaction.phase, Phase::Owed(_) | Phase::Delivered(_)) {
             self.held -= 1;
         }
         if transaction.is_unsure {
@@ -461,14 +472,15 @@ impl Mux {
         let kind = tomb.map(|tomb| match tomb {
             // (One that was taken over from the journal has no answer to give again.)
             TombKindOf::Settled => TombKind::Settled(match transaction.phase {
-                Phase::Delivered(bytes, class) if !bytes.is_empty() => Some((bytes, class)),
+                Phase::Delivered(class) => transaction.answer.map(|bytes| (bytes, class)),
                 _ => None,
             }),
             TombKindOf::Unanswered => TombKind::Unanswered,
             TombKindOf::Unsettled => {
                 let answer = match transaction.phase {
-                    Phase::Delivered(bytes, class) if !bytes.is_empty() => Some((bytes, class)),
-                    Phase::Answered(class) => transaction.answer.map(|bytes| (bytes, class)),
+                    Phase::Answered(class) | Phase::Delivered(class) => {
+                        transaction.answer.map(|bytes| (bytes, class))
+                    }
                     _ => None,
                 };
                 TombKind::Unsettled(transaction.request, answer)

@@ -63,7 +63,7 @@ impl Mux {
 
     pub(super) fn delivered(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
-        if matches!(transaction.phase, Phase::Delivered(..)) {
+        if matches!(transaction.phase, Phase::Delivered(_)) {
             // To a client that asked again: watched anew.
             transaction.unheard = transaction.unheard.saturating_sub(1);
             self.unsure(id, false);
@@ -80,31 +80,22 @@ impl Mux {
         }
         transaction.client = None;
         let next = transaction.next_client.take();
-        let can_fail = transaction.make_good() == MakeGood::Reverse
-            && !transaction.joined
-            && class != RequestClass::Declined;
-        if let Some(next) = next.filter(|_| !can_fail) {
-            let bytes = transaction.answer.clone().unwrap_or_default();
-            let outcome = Outcome::Answered { bytes, class };
-            self.actions.push_back(Action::Reply { id: None, client: next, outcome });
-        }
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        if transaction.make_good() != MakeGood::Reverse || transaction.joined {
-            return self.end(now, id, FinalState::Delivered, Some(TombKindOf::Settled));
-        }
-        if class == RequestClass::Declined {
-            return self.end(now, id, FinalState::Delivered, Some(TombKindOf::Unsettled));
+        let reversible = transaction.make_good() == MakeGood::Reverse && !transaction.joined;
+        if !reversible || class == RequestClass::Declined {
+            if let Some(next) = next {
+                let bytes = transaction.answer.clone().unwrap_or_default();
+                let outcome = Outcome::Answered { bytes, class };
+                self.actions.push_back(Action::Reply { id: None, client: next, outcome });
+            }
+            let tomb = if reversible { TombKindOf::Unsettled } else { TombKindOf::Settled };
+            return self.end(now, id, FinalState::Delivered, Some(tomb));
         }
         // Counted and journaled as delivered now; watched until the client's TCP has it.
-        let bytes = transaction.answer.take().unwrap_or_default();
-        transaction.phase = Phase::Delivered(bytes, class);
+        transaction.phase = Phase::Delivered(class);
         self.watch_delivery(now, id);
         self.held -= 1;
         self.count_end(now, id, FinalState::Delivered);
-        self.free_terminal(now, id);
-        if let Some(transaction) = self.transactions.get_mut(id) {
-            transaction.terminal = None;
-        }
+        self.leave_terminal(now, id);
         if let Some(next) = next {
             // It asked again meanwhile. What it is given must not be reversed when the first one turns out not to have it.
             self.give_again(now, next, id);
@@ -122,8 +113,9 @@ impl Mux {
     /// connection, and what it is given now must not be reversed when the old connection is found dead.
     pub(super) fn give_again(&mut self, now: Now, client: ClientTag, id: TxId) {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let Phase::Delivered(bytes, class) = &transaction.phase else { return };
-        let outcome = Outcome::Answered { bytes: bytes.clone(), class: *class };
+        let Phase::Delivered(class) = transaction.phase else { return };
+        let bytes = transaction.answer.clone().unwrap_or_default();
+        let outcome = Outcome::Answered { bytes, class };
         transaction.holders += 1;
         transaction.unheard += 1;
         transaction.given_until = now.uptime + self.settings.queue_timeout;
@@ -147,8 +139,8 @@ impl Mux {
     pub(super) fn acknowledged(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get(id) else { return };
         let tomb = match &transaction.phase {
-            Phase::Delivered(_, RequestClass::Approved) => TombKindOf::Settled,
-            Phase::Delivered(..) => TombKindOf::Unsettled,
+            Phase::Delivered(RequestClass::Approved) => TombKindOf::Settled,
+            Phase::Delivered(_) => TombKindOf::Unsettled,
             _ => return,
         };
         self.bury(now, id, FinalState::Delivered, Some(tomb));
@@ -160,8 +152,8 @@ impl Mux {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         match &transaction.phase {
             Phase::Answered(_) => self.undelivered(now, id, Doubt::Undelivered),
-            Phase::Delivered(..) if ignored => {}
-            Phase::Delivered(..) => {
+            Phase::Delivered(_) if ignored => {}
+            Phase::Delivered(_) => {
                 transaction.holders = transaction.holders.saturating_sub(1);
                 if !lost {
                     transaction.unheard = transaction.unheard.saturating_sub(1);
@@ -244,7 +236,7 @@ impl Mux {
                 self.leave_joined(owner, id);
                 self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
             }
-            Phase::Delivered(..) | Phase::Owed(_) => {}
+            Phase::Delivered(_) | Phase::Owed(_) => {}
         }
     }
 

@@ -49,7 +49,7 @@ impl Mux {
     fn out_of_time(&mut self, now: Now) {
         self.give_up_deliveries(now);
         // Somebody was given an answer, lost it, and who asked again has not said that it has it.
-        for id in self.open_ids(|phase| matches!(phase, Phase::Delivered(..))) {
+        for id in self.open_ids(|phase| matches!(phase, Phase::Delivered(_))) {
             if let Some(transaction) = self.transactions.get_mut(id).filter(|t| t.is_unsure) {
                 transaction.holders = 1;
                 self.delivery_failed(now, id, false);

@@ -5,12 +5,12 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::action::FinalState;
 use super::arena::{Arena, Link, Linked, List};
 use super::event::TxId;
+use super::places::Places;
 use super::transaction::Owed;
 use crate::dialect::RequestClass;
 use crate::iso8583::Mti;
@@ -22,7 +22,7 @@ pub(super) type KeyIndex = u32;
 /// Where a key stands, if it is known; good until a key is entered or forgotten.
 #[derive(Clone, Copy)]
 pub(super) struct KeyPlace {
-    hash: u64,
+    hash: u32,
     pub(super) index: Option<KeyIndex>,
 }
 
@@ -36,7 +36,7 @@ const ORDER: usize = 0;
 pub(super) struct KeySlot {
     pub(super) key: MatchKey,
     /// Of the key, so that it is hashed once.
-    hash: u64,
+    hash: u32,
     /// Open transactions with this key, oldest first.
     pub(super) live: SmallVec<[TxId; 2]>,
     /// Its tombstones, oldest first.
@@ -44,6 +44,11 @@ pub(super) struct KeySlot {
 }
 
 impl KeySlot {
+    /// Whether no transaction has the key, or had it lately.
+    fn is_unused(&self) -> bool {
+        self.live.is_empty() && self.tombs.is_empty()
+    }
+
     /// Whether more than one transaction has the key, or had it lately.
     pub(super) fn is_shared(&self) -> bool {
         self.live.len() + self.tombs.len() > 1
@@ -118,7 +123,7 @@ impl TombKind {
 pub(super) struct Keys {
     slots: Vec<Option<KeySlot>>,
     free: Vec<u32>,
-    by_key: HashTable<u32>,
+    by_key: Places,
     hasher: hashbrown::DefaultHashBuilder,
     tombs: Arena<Tombstone>,
     /// Two lists, so that each ends in order.
@@ -139,7 +144,7 @@ impl Keys {
             // while everybody waits.
             slots: Vec::with_capacity(tombs_max),
             free: Vec::new(),
-            by_key: HashTable::with_capacity(tombs_max),
+            by_key: Places::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
             tombs: Arena::with_capacity(tombs_max),
             harmless: List::new(),
@@ -155,10 +160,9 @@ impl Keys {
 
     /// Where `key` stands, or will.
     pub(super) fn look_up(&self, key: &MatchKey) -> KeyPlace {
-        let hash = self.hasher.hash_one(key);
-        let slots = &self.slots;
-        let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|slot| slot.key == *key);
-        KeyPlace { hash, index: self.by_key.find(hash, is_it).copied() }
+        let hash = self.hasher.hash_one(key) as u32;
+        let is_it = |index| self.get(index).is_some_and(|slot| slot.key == *key);
+        KeyPlace { hash, index: self.by_key.find(hash, is_it) }
     }
 
     /// The slot of `key`, made if it was not known.
@@ -173,19 +177,12 @@ impl Keys {
             return index;
         }
         let slot = KeySlot { key: key.clone(), hash, live: SmallVec::new(), tombs: SmallVec::new() };
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = Some(slot);
-                index
-            }
-            None => {
-                self.slots.push(Some(slot));
-                (self.slots.len() - 1) as u32
-            }
-        };
-        let slots = &self.slots;
-        let hash_of = |index: &u32| slots[*index as usize].as_ref().map_or(0, |slot| slot.hash);
-        self.by_key.insert_unique(hash, index, hash_of);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[index as usize] = Some(slot);
+        self.by_key.insert(hash, index);
         index
     }
 
@@ -199,20 +196,19 @@ impl Keys {
 
     /// `id` no longer has the key.
     pub(super) fn leave(&mut self, index: KeyIndex, id: TxId) {
-        if let Some(slot) = self.get_mut(index) {
-            slot.live.retain(|live| *live != id);
+        let Some(slot) = self.get_mut(index) else { return };
+        match slot.live[..] {
+            [only] if only == id => slot.live.clear(),
+            _ => slot.live.retain(|live| *live != id),
         }
-        self.forget_if_unused(index);
+        if slot.is_unused() {
+            self.forget_if_unused(index);
+        }
     }
 
     pub(super) fn forget_if_unused(&mut self, index: KeyIndex) {
-        let Some(slot) = self.get(index) else { return };
-        if !slot.live.is_empty() || !slot.tombs.is_empty() {
-            return;
-        }
-        if let Ok(entry) = self.by_key.find_entry(slot.hash, |other| *other == index) {
-            entry.remove();
-        }
+        let Some(slot) = self.get(index).filter(|slot| slot.is_unused()) else { return };
+        self.by_key.remove(slot.hash, index);
         self.slots[index as usize] = None;
         self.free.push(index);
     }

@@ -44,7 +44,7 @@ impl Mux {
                 Phase::Queued | Phase::Committing | Phase::Ready | Phase::InFlight if repeats => {
                     return Known::Repeats(id);
                 }
-                Phase::Delivered(..) if repeats => return Known::WasDelivered(id),
+                Phase::Delivered(_) if repeats => return Known::WasDelivered(id),
                 // With the lock on it waits behind that answer and finds out on its turn what became of it.
                 Phase::Answered(_) if repeats && other.terminal.is_none() => {
                     return Known::Refused(Failure::KeyReserved);

@@ -118,8 +118,9 @@ impl Mux {
     /// Whether this is rather the answer to another one with its key: that has the answer's amount, and this one has not.
     /// (By itself another amount says little: a host may approve less.)
     fn is_of_a_twin(&self, transaction: &Transaction, answer: &Answer) -> bool {
-        agree_in_amount(&transaction.request, answer) == Some(false)
-            && self.has_twin(transaction, answer, |twin| agree_in_amount(twin, answer) == Some(true))
+        // (Most have no twin at all, and their amount need not be looked at.)
+        self.has_twin(transaction, answer, |twin| agree_in_amount(twin, answer) == Some(true))
+            && agree_in_amount(&transaction.request, answer) == Some(false)
     }
 
     /// Whether `answer` agrees with another transaction as well that has, or lately had, the key of this one.
@@ -151,7 +152,7 @@ impl Mux {
             }
             match &transaction.phase {
                 Phase::Owed(_) if transaction.make_good() == MakeGood::Reverse => self.late(now, id, answer),
-                Phase::Answered(class) | Phase::Delivered(_, class) => {
+                Phase::Answered(class) | Phase::Delivered(class) => {
                     let class = *class;
                     self.second_answer(now, id, class, answer);
                 }
@@ -269,7 +270,7 @@ impl Mux {
         {
             return self.again(answer);
         }
-        if matches!(self.transactions.get(id).map(|t| &t.phase), Some(Phase::Delivered(..))) {
+        if matches!(self.transactions.get(id).map(|t| &t.phase), Some(Phase::Delivered(_))) {
             self.undo_end(id);
         }
         self.approved_after_decline(id, answer);

@@ -28,7 +28,7 @@
 //! waits; without its client it is sent all the same.)
 //!
 //! Who holds what: `arena` the transactions; `terminals` the queue of each TID; `keys` who has which key, and the
-//! tombstones; the lists in `core` what is ready, in flight and due. Inside, `admission` is the way to the link,
+//! tombstones (`places` finds both by their hash); the lists in `core` what is ready, in flight and due. Inside, `admission` is the way to the link,
 //! `known` what a request's key tells of it, `matching` whose an answer is, `delivery` the way to the client, `owed` what is made good, `drain` the end,
 //! `recovery` the beginning: what the journal had open, and what a person decides about it.
 //! `statistics`, `outcomes`, `timings` and `census` count and decide nothing.
@@ -48,6 +48,7 @@ mod matching;
 mod mutant;
 mod outcomes;
 mod owed;
+mod places;
 mod records;
 mod recovery;
 mod settings;

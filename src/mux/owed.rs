@@ -46,7 +46,7 @@ impl Mux {
             return self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
         };
         let answered = match &transaction.phase {
-            Phase::Answered(class) | Phase::Delivered(_, class) => Some(*class),
+            Phase::Answered(class) | Phase::Delivered(class) => Some(*class),
             _ => None,
         };
         // An advice that left once is repeated from now on.
@@ -81,7 +81,7 @@ impl Mux {
         self.unplace(id);
         self.set_timer(id, Timer::None);
         let Some(transaction) = self.transactions.get_mut(id) else { return };
-        if !matches!(transaction.phase, Phase::Delivered(..) | Phase::Owed(_)) {
+        if !matches!(transaction.phase, Phase::Delivered(_) | Phase::Owed(_)) {
             self.held -= 1;
         }
         transaction.answer = None;
@@ -304,12 +304,8 @@ impl Mux {
         }
         self.fact(Fact::Parked { id, key, attempts });
         self.tell_end(now, id, FinalState::Parked);
-        self.record_end(now, id, FinalState::Parked);
         self.release_hold(id);
-        self.free_terminal(now, id);
-        if let Some(transaction) = self.transactions.get_mut(id) {
-            transaction.terminal = None;
-        }
+        self.leave_terminal(now, id);
         self.leave_joined_alone(now, id);
     }
 
@@ -321,10 +317,7 @@ impl Mux {
         let (state, attempt) = (owed.state, owed.attempts);
         if hold_over {
             self.release_hold(id);
-            self.free_terminal(now, id);
-            if let Some(transaction) = self.transactions.get_mut(id) {
-                transaction.terminal = None;
-            }
+            self.leave_terminal(now, id);
         }
         if !due {
             return;

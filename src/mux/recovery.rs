@@ -297,7 +297,6 @@ impl Mux {
         self.tally.open -= 1;
         self.tally.ended[state as usize] += 1;
         self.tell_end(now, id, state);
-        self.record_end(now, id, state);
     }
 
     /// One that ended in the process before, for those who ask.
@@ -403,7 +402,7 @@ impl Mux {
             return Err(Objection::OtherUpstream);
         }
         let key = slot.key.clone();
-        let between = Phase::Delivered(Bytes::new(), RequestClass::InDoubt);
+        let between = Phase::Delivered(RequestClass::InDoubt);
         let Phase::Owed(mut owed) = std::mem::replace(&mut transaction.phase, between) else {
             return Err(Objection::NotWaiting);
         };

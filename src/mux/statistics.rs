@@ -59,6 +59,8 @@ pub enum FaultCode {
 /// What is noted of one transaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Noted {
+    /// Its amount, where it was read when it was taken.
+    pub(super) amount: Option<i64>,
     /// What it brought to the secured amount and was not taken back yet.
     pub(super) secured: i64,
     /// What the host said of it.
@@ -73,6 +75,10 @@ impl FaultCode {
         let code = answer.value(field::RESPONSE_CODE)?;
         if code.len() > CODE_LEN_MAX {
             return Some(FaultCode::Other);
+        }
+        // Nearly all.
+        if code.iter().all(|digit| *digit == b'0') {
+            return None;
         }
         if !code.iter().all(u8::is_ascii_digit) {
             return Some(FaultCode::Text(SmallVec::from_slice(&code)));
@@ -98,12 +104,12 @@ impl Statistics {
         self.packets_total += other.packets_total;
     }
 
-    /// A request was taken.
-    pub(super) fn taken(&mut self, request: &Request) {
+    /// A request was taken. The amount of a sale.
+    pub(super) fn taken(&mut self, request: &Request) -> Option<i64> {
         self.packet(request.mti());
-        if is_sale(request.mti()) {
-            self.processed = self.processed.saturating_add(amount(request.message()).unwrap_or(0));
-        }
+        let amount = if is_sale(request.mti()) { amount(request.message()) } else { None };
+        self.processed = self.processed.saturating_add(amount.unwrap_or(0));
+        amount
     }
 
     /// A message of this kind went or came.
@@ -125,8 +131,9 @@ impl Statistics {
         *self.faults.entry(if has_room { code } else { FaultCode::Other }).or_default() += by;
     }
 
-    /// The host answered. What a sale brings to the secured amount.
-    fn answered(&mut self, request: &Message, answer: &Answer) -> i64 {
+    /// The host answered a request, of which `asked` is the amount if it is known. What a sale brings to the secured
+    /// amount.
+    fn answered(&mut self, request: &Message, asked: Option<i64>, answer: &Answer) -> i64 {
         self.packet(answer.mti());
         let mti = request.mti();
         if (is_sale(mti) || mti.is_reversal())
@@ -138,7 +145,10 @@ impl Statistics {
             return 0;
         }
         // A partial approval says what it approves.
-        let amount = amount(answer.message()).or_else(|| amount(request)).unwrap_or(0);
+        let amount = match asked {
+            Some(asked) if answer.agrees_with(request, &[field::AMOUNT]) => asked,
+            _ => amount(answer.message()).or_else(|| amount(request)).unwrap_or(0),
+        };
         let mut secured = amount;
         if is_refund(request) {
             secured = -amount;
@@ -192,7 +202,8 @@ impl Mux {
         if let Some(left_at) = transaction.left_at {
             self.timings.round_trip.record(now.uptime.saturating_sub(left_at));
         }
-        let secured = self.statistics.answered(transaction.request.message(), answer);
+        let (request, asked) = (transaction.request.message(), transaction.noted.amount);
+        let secured = self.statistics.answered(request, asked, answer);
         transaction.noted.secured += secured;
         if transaction.request.mti().is_reversal() && answer.reversal_class() == ReversalClass::Accepted {
             self.note_own_reversal(id);

@@ -1,10 +1,10 @@
 //! The queues of the terminals: one transaction at a time, in order of arrival, reversals first.
 
-use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use super::arena::List;
 use super::event::TxId;
+use super::places::Places;
 use super::transaction::PLACE;
 use crate::rules::Tid;
 
@@ -15,7 +15,7 @@ pub(super) type TerminalIndex = u32;
 pub(super) struct Terminal {
     tid: Tid,
     /// Of the TID, so that it is hashed once.
-    hash: u64,
+    hash: u32,
     /// What it is busy with: from its turn until its reply is delivered or its reversal no longer holds it.
     pub(super) busy: Option<TxId>,
     /// Requests that wait, oldest first.
@@ -28,7 +28,7 @@ pub(super) struct Terminal {
 pub(super) struct Terminals {
     slots: Vec<Option<Terminal>>,
     free: Vec<u32>,
-    by_tid: HashTable<u32>,
+    by_tid: Places,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
@@ -37,34 +37,25 @@ impl Terminals {
         Terminals {
             slots: Vec::new(),
             free: Vec::new(),
-            by_tid: HashTable::new(),
+            by_tid: Places::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
         }
     }
 
     /// The terminal of `tid`, made if it had nothing to do.
     pub(super) fn enter(&mut self, tid: &Tid) -> TerminalIndex {
-        let hash = self.hasher.hash_one(tid);
-        let slots = &self.slots;
-        let is_it = |index: &u32| slots[*index as usize].as_ref().is_some_and(|t| t.tid == *tid);
+        let hash = self.hasher.hash_one(tid) as u32;
+        let is_it = |index| self.get(index).is_some_and(|terminal| terminal.tid == *tid);
         if let Some(index) = self.by_tid.find(hash, is_it) {
-            return *index;
+            return index;
         }
-        let terminal =
-            Terminal { tid: tid.clone(), hash, busy: None, waiting: List::new(), owed: List::new() };
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = Some(terminal);
-                index
-            }
-            None => {
-                self.slots.push(Some(terminal));
-                (self.slots.len() - 1) as u32
-            }
-        };
-        let slots = &self.slots;
-        let hash_of = |index: &u32| slots[*index as usize].as_ref().map_or(0, |terminal| terminal.hash);
-        self.by_tid.insert_unique(hash, index, hash_of);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.by_tid.insert(hash, index);
+        self.slots[index as usize] =
+            Some(Terminal { tid: tid.clone(), hash, busy: None, waiting: List::new(), owed: List::new() });
         index
     }
 
@@ -92,9 +83,7 @@ impl Terminals {
         if terminal.busy.is_some() || !terminal.waiting.is_empty() || !terminal.owed.is_empty() {
             return false;
         }
-        if let Ok(entry) = self.by_tid.find_entry(terminal.hash, |other| *other == index) {
-            entry.remove();
-        }
+        self.by_tid.remove(terminal.hash, index);
         self.slots[index as usize] = None;
         self.free.push(index);
         true

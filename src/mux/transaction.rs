@@ -42,7 +42,7 @@ pub(super) struct Transaction {
     pub(super) committed: bool,
     /// Whether it asked for what we were doing already: nothing is owed for it.
     pub(super) joined: bool,
-    /// The host's answer, while it is being delivered.
+    /// The host's answer, from then on until nobody may want it any more.
     pub(super) answer: Option<Bytes>,
     /// Whether it is remembered for those who ask.
     pub(super) recorded: bool,
@@ -84,7 +84,7 @@ pub(super) enum Phase {
     /// A session has the answer and has not said yet what became of it.
     Answered(RequestClass),
     /// Delivered, and watched until the client's TCP has acknowledged it.
-    Delivered(Bytes, RequestClass),
+    Delivered(RequestClass),
     /// A client's own reversal that waits for the answer to ours.
     Joined(TxId),
     /// To be made good: a reversal or a carried-on advice.
@@ -228,7 +228,7 @@ impl Transaction {
         key: KeyIndex,
         now: Duration,
     ) -> Transaction {
-        let phase = Phase::Delivered(Bytes::new(), RequestClass::InDoubt);
+        let phase = Phase::Delivered(RequestClass::InDoubt);
         let mut transaction = Transaction::new(id, ClientTag(0), request, key, None, now, now, phase);
         transaction.client = None;
         transaction.durable = true;
@@ -261,7 +261,7 @@ impl Transaction {
             Phase::Ready => "ready",
             Phase::InFlight => "in flight",
             Phase::Answered(_) => "answered",
-            Phase::Delivered(..) => "delivered",
+            Phase::Delivered(_) => "delivered",
             Phase::Joined(_) => "joined",
             Phase::Owed(owed) => match owed.state {
                 OwedState::Waiting => "owed",
@@ -278,10 +278,8 @@ impl Transaction {
         let (state, answer, attempts) = match &self.phase {
             Phase::Queued | Phase::Committing | Phase::Ready => (State::Queued, None, 0),
             Phase::InFlight | Phase::Joined(_) => (State::InFlight, None, 0),
-            Phase::Answered(class) => {
-                (State::Answered, self.answer.clone().map(|answer| (answer, *class)), 0)
-            }
-            Phase::Delivered(answer, class) => (State::Delivered, Some((answer.clone(), *class)), 0),
+            Phase::Answered(class) => (State::Answered, self.answered(*class), 0),
+            Phase::Delivered(class) => (State::Delivered, self.answered(*class), 0),
             Phase::Owed(owed) => {
                 let state = match owed.state {
                     OwedState::Parked => State::Parked,
@@ -293,6 +291,10 @@ impl Transaction {
             }
         };
         Status { state, failure: self.failure, answer, attempts, late: self.late, restarted: self.restarted }
+    }
+
+    fn answered(&self, class: RequestClass) -> Option<(Bytes, RequestClass)> {
+        self.answer.clone().map(|answer| (answer, class))
     }
 
     /// The truth about it at its end.

@@ -224,7 +224,6 @@ impl Mux {
     /// Takes the next request that may go out.
     pub(super) fn pull_request(&mut self, now: Now) -> Option<Pulled> {
         while let Some(id) = self.ready.front(&self.transactions) {
-            self.unplace(id);
             if self.yields_to_reversal(now, id) {
                 continue;
             }
@@ -258,25 +257,32 @@ impl Mux {
         None
     }
 
-    /// A reversal that came up after its turn goes before it: of its terminal, or with its key.
+    /// A reversal that came up after its turn goes before it: of its terminal, or with its key. It is not ready any more
+    /// then.
     fn yields_to_reversal(&mut self, now: Now, id: TxId) -> bool {
         let overtakes = self.mutant(Mutant::RequestOvertakes);
-        let Some(transaction) = self.transactions.get_mut(id) else { return true };
+        let Some(transaction) = self.transactions.get(id) else { return true };
         let (key, index) = (transaction.key, transaction.terminal);
         if let Some(index) = index
             && let Some(terminal) = self.terminals.get_mut(index)
             && !terminal.owed.is_empty()
             && !overtakes
         {
-            transaction.phase = Phase::Queued;
-            transaction.place = Place::Waiting;
+            self.ready.remove(&mut self.transactions, id);
+            if let Some(transaction) = self.transactions.get_mut(id) {
+                transaction.phase = Phase::Queued;
+                transaction.place = Place::Waiting;
+            }
             terminal.busy = None;
             terminal.waiting.push_front(&mut self.transactions, id);
             self.next_of_terminal(now, index);
             return true;
         }
-        let shared = self.keys.get(key).is_some_and(|slot| slot.live.len() > 1);
-        shared && !self.may_go(now, id)
+        if self.keys.get(key).is_none_or(|slot| slot.live.len() == 1) {
+            return false;
+        }
+        self.unplace(id);
+        !self.may_go(now, id)
     }
 
     // -- the end of waiting ------------------------------------------------------------------------------------------
@@ -323,7 +329,7 @@ impl Mux {
                 self.fail(id, Failure::TimedOut);
                 self.end(now, id, FinalState::Unanswered, Some(TombKindOf::Unanswered));
             }
-            Phase::Delivered(..) | Phase::Owed(_) => {}
+            Phase::Delivered(_) | Phase::Owed(_) => {}
         }
     }
 

@@ -112,7 +112,11 @@ impl Sessions {
     /// Hands an outcome to the session behind `tag`. `false`: nobody waits for it (the session ended meanwhile, or the
     /// slot is about another transaction).
     pub(super) fn reply(&mut self, tag: ClientTag, id: Option<TxId>, outcome: Outcome) -> bool {
-        let Some(open) = self.slot(tag) else { return false };
+        let slot = (tag.0 & u64::from(Slot::MAX)) as Slot;
+        let Some(entry) = self.entry(tag.0 >> SLOT_BITS) else { return false };
+        let (Some(seat), Some(open)) = (&entry.seat, entry.open.get_mut(usize::from(slot))) else {
+            return false;
+        };
         let next = match (*open, id, &outcome) {
             // Refused at once, or answered with what was delivered before: nothing to confirm.
             (Open::Submitted, None, _) => Open::Nothing,
@@ -127,10 +131,7 @@ impl Sessions {
             _ => return false,
         };
         *open = next;
-        let slot = (tag.0 & u64::from(Slot::MAX)) as Slot;
-        if let Some(seat) = self.entry(tag.0 >> SLOT_BITS).and_then(|entry| entry.seat.as_ref()) {
-            seat.tell(Notice::Reply { slot, id, outcome });
-        }
+        seat.tell(Notice::Reply { slot, id, outcome });
         true
     }
 
