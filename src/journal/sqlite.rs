@@ -13,6 +13,7 @@ mod batch;
 pub(super) mod connection;
 mod gather;
 mod lately;
+mod mover;
 mod names;
 mod opening;
 mod pen;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::Batch;
 use super::connection::{self, Trouble};
+use super::mover::{self, Mover};
 use super::pen::{Hand, ImageOf, Pen, Written};
 use super::rows::{Before, Rows};
 use crate::journal::disk::{Commit, Disk, Fate};
@@ -18,8 +19,8 @@ use crate::time::Now;
 /// Pages that any commit writes, and changes that share a page beyond that: about what is measured under load.
 const COMMIT_PAGES: usize = 4;
 const CHANGES_A_PAGE: usize = 12;
-/// Below what SQLite is told to wait for (`connection::CHECKPOINT_PAGES`).
-const LONG_LOG_PAGES: usize = 800;
+/// From here on the log is moved into the database: half of what SQLite is told to wait for (`connection::CHECKPOINT_PAGES`).
+const LONG_LOG_PAGES: usize = 500;
 
 /// How a batch went.
 pub(super) enum Applied {
@@ -54,6 +55,9 @@ pub(super) struct Store {
     pub(super) swept: i64,
     /// Pages that went into the log since it was moved into the database, estimated.
     log_pages: usize,
+    mover: Mover,
+    /// It has begun, and what it leaves is still to be moved.
+    is_moving: bool,
 }
 
 impl Store {
@@ -88,6 +92,8 @@ impl Store {
             doubtful: Vec::new(),
             swept: 0,
             log_pages: 0,
+            mover: Mover::default(),
+            is_moving: false,
         };
         store.load_ended(now).map_err(|error| connection::refusal(&path, &error))?;
         Ok(store)
@@ -172,17 +178,30 @@ impl Store {
         Ok(Done { bad, intents, before })
     }
 
-    /// Whether the log is about to become so long that SQLite would move it into the database within a commit, which
-    /// somebody waits for.
-    pub(super) fn has_long_log(&self) -> bool {
-        self.log_pages >= LONG_LOG_PAGES
+    /// Sees to it that the log is moved into the database before it is so long that SQLite does it within a commit. Whether
+    /// the log is begun anew now: that takes the disk some time.
+    pub(super) fn keep_log_short(&mut self) -> bool {
+        if self.log_pages < LONG_LOG_PAGES {
+            return false;
+        }
+        if !self.is_moving {
+            self.mover.begin(&self.options.file);
+            self.is_moving = true;
+        }
+        self.mover.is_idle()
     }
 
-    /// Moves the log into the database. It keeps its length, and is begun anew.
-    pub(super) fn move_log(&mut self) {
-        self.log_pages = 0;
+    /// Moves the little that is left in the log, which SQLite then begins anew.
+    pub(super) fn begin_log_anew(&mut self) {
+        self.mover.settle();
+        (self.is_moving, self.log_pages) = (false, 0);
         // Whether it can be done shows at the next sweep at the latest; until then the log grows.
-        let _ = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let _ = mover::pass(&self.conn);
+    }
+
+    /// Waits until nobody else has the files open.
+    pub(super) fn be_alone(&mut self) {
+        self.mover.settle();
     }
 
     /// A commit that was done may be lost: what is known of rows is what was known before it, and whether its intents are
@@ -269,6 +288,7 @@ impl Store {
     /// Closes, opens, verifies, moves everything that can be read from the log into the database, synced.
     pub(super) fn reopen(&mut self) -> Result<(), Trouble> {
         let trouble = |error: rusqlite::Error| Trouble::of(&error);
+        self.be_alone();
         self.conn = Connection::open_in_memory().map_err(trouble)?;
         let conn = connection::connect(&self.options).map_err(trouble)?;
         connection::verify_for_work(&conn).map_err(Trouble::Error)?;
@@ -293,7 +313,8 @@ impl Store {
     }
 
     /// The last commit is moved into the database, and the log is emptied.
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
+        self.be_alone();
         let _ = connection::checkpoint(&self.conn);
     }
 }

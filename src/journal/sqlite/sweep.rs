@@ -17,6 +17,7 @@ impl Store {
         let images = self.erase_images(now).map_err(|error| self.rolled_back(&error))?;
         let records = self.delete_records(now).map_err(|error| self.rolled_back(&error))?;
         if !images && !records {
+            self.be_alone();
             connection::checkpoint(&self.conn).map_err(|error| Trouble::of(&error))?;
         }
         Ok(images || records)

@@ -108,9 +108,9 @@ impl Writer {
                 self.begin_work();
                 self.commit_next();
                 self.publish();
-                if self.store.has_long_log() {
+                if self.store.keep_log_short() {
                     self.begin_work();
-                    self.store.move_log();
+                    self.store.begin_log_anew();
                     self.publish();
                 }
             }
