@@ -126,7 +126,7 @@ struct Inbox {
     intents: usize,
     /// Intents were refused because the disk stalls: it has to be told when it goes on.
     stalled: bool,
-    /// Intents fail: why, the thread knows.
+    /// Intents fail; the thread knows why.
     down: bool,
     stop: bool,
     stopped: bool,
@@ -141,6 +141,7 @@ impl Shared {
     /// A commit waits for its sync.
     fn unsynced(&self, operations: usize, rest: &[Entry]) {
         let mut inbox = self.lock();
+        inbox.taken = inbox.taken.saturating_sub(operations);
         inbox.unsynced += operations;
         inbox.unsynced_end = inbox.unsynced_end.or_else(|| first_end(rest.iter()));
     }
@@ -176,10 +177,13 @@ impl Shared {
     /// Tells what is known since the last time.
     fn publish(&self, mut guard: MutexGuard<'_, Inbox>, now: Duration) {
         let inbox = &mut *guard;
-        if inbox.stalled && !inbox.down && !self.meters.is_stalled(now) {
+        if inbox.stalled && !self.meters.is_stalled(now) {
             inbox.stalled = false;
-            info!(self.log, "the journal takes new transactions again"; "file" => %self.path.display());
-            inbox.verdicts.push(Verdict::Up);
+            // If it has failed since, it is told when that is over.
+            if !inbox.down {
+                info!(self.log, "the journal takes new transactions again"; "file" => %self.path.display());
+                inbox.verdicts.push(Verdict::Up);
+            }
         }
         self.meters.waiting(inbox.waiting(), inbox.oldest_end());
         let verdict_waker = if inbox.verdicts.is_empty() { None } else { inbox.verdict_waker.take() };

@@ -296,6 +296,8 @@ impl Writer {
                         self.doubtful.push(id);
                         self.verdicts.push(Verdict::Unknown(id));
                     }
+                    // It is told when it is so.
+                    Verdict::Up => {}
                     other => self.verdicts.push(other),
                 }
             }
