@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 
+use socketqueue::journal::Verdict;
 use socketqueue::journal::sqlite::Sqlite;
 use socketqueue::mux::{JournalOp, Stage};
 
@@ -180,6 +182,47 @@ fn blocks_that_never_reached_the_disk_give_the_state_before_or_after_the_commit(
         }
     }
     assert!(before > 20, "{before} {after}");
+}
+
+/// What a sync makes durable at the least is the log as it was when it began. Whatever is told durable has to be in that,
+/// also while other commits go into the log behind it.
+#[test]
+fn what_is_told_durable_is_in_the_log_as_it_was_when_its_sync_began() {
+    let desk = Desk::new();
+    let wal = desk.directory().join("test.journal-wal");
+    let (begun, logs) = std::sync::mpsc::channel();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, begun) = (Mutex::new(gate), Mutex::new(begun));
+    let (mut journal, _) = desk.open_syncing(move || {
+        begun.lock().unwrap().send(fs::read(&wal).unwrap()).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        Ok(())
+    });
+    let db = fs::read(desk.path()).unwrap();
+    let directory = scratch();
+    let mut told = Vec::new();
+    for round in 0..8 {
+        submit(&mut journal, (0..4).map(|n| intent(8 * round + n)));
+        let first = logs.recv().unwrap();
+        // These go into the log while it is synced, and are not covered.
+        submit(&mut journal, (4..8).map(|n| intent(8 * round + n)));
+        await_number(desk.path(), "SELECT COUNT(*) FROM records", 8 * (round as i64 + 1));
+        go.send(()).unwrap();
+        let second = logs.recv().unwrap();
+        go.send(()).unwrap();
+        let verdicts = verdicts(&mut journal, 8);
+        for (verdicts, log) in [(&verdicts[..4], first), (&verdicts[4..], second)] {
+            for verdict in verdicts {
+                match verdict {
+                    Verdict::Durable(id) => told.push(id.bits()),
+                    other => panic!("{other:?}"),
+                }
+            }
+            let found = found(&desk, directory.path(), &db, &log).unwrap();
+            let found: Vec<u64> = found.into_iter().map(|(was, ..)| was).collect();
+            assert_eq!(found, told, "round {round}");
+        }
+    }
 }
 
 /// The power goes while the log is moved into the database: its pages are there in any mixture of old and new.
