@@ -7,22 +7,10 @@ use std::ops::Range;
 pub struct DataObject {
     /// The tag's bytes as a number, e.g. `0x9F26`.
     pub tag: u32,
-    /// Where its tag begins.
-    pub start: usize,
     /// Where its value stands in the data.
     pub value: Range<usize>,
     /// Whether its value consists of data objects, which follow it in the list.
     pub is_constructed: bool,
-    /// In how many templates it stands.
-    pub depth: usize,
-}
-
-impl DataObject {
-    /// Whether its length is written in one byte.
-    pub fn has_short_length(&self) -> bool {
-        let tag_len = 4 - (self.tag.leading_zeros() / 8) as usize;
-        self.value.start == self.start + tag_len + 1
-    }
 }
 
 /// Data that are no data objects.
@@ -38,70 +26,36 @@ const DEPTH_MAX: usize = 8;
 
 /// The data objects in `data`, each template followed by what is in it.
 ///
+/// Tags have 1–4 bytes, lengths the short form or one or two bytes. Zero bytes between objects are filling.
+///
 /// # Errors
 /// [`NotTlv`] with the offset of the object that is cut off, reaches beyond its template or has another form.
 pub fn data_objects(data: &[u8]) -> Result<Vec<DataObject>, NotTlv> {
     let mut objects = Vec::with_capacity(data.len() / 8);
-    for object in DataObjects::new(data) {
-        objects.push(object?);
+    let mut ends = vec![data.len()];
+    let mut at = 0;
+    while let Some(end) = ends.last().copied() {
+        if at == end {
+            ends.pop();
+            continue;
+        }
+        if data.get(at) == Some(&0) {
+            at += 1;
+            continue;
+        }
+        let wrong = NotTlv { offset: at };
+        let object = data.get(..end).and_then(|data| data_object(data, at)).ok_or(wrong)?;
+        at = object.value.end;
+        if object.is_constructed {
+            if ends.len() > DEPTH_MAX {
+                return Err(wrong);
+            }
+            at = object.value.start;
+            ends.push(object.value.end);
+        }
+        objects.push(object);
     }
     Ok(objects)
-}
-
-/// The same, one after the other. After an error there is nothing more.
-///
-/// Tags have 1–4 bytes, lengths the short form or one or two bytes. Zero bytes between objects are filling.
-pub struct DataObjects<'d> {
-    data: &'d [u8],
-    at: usize,
-    /// Where the data end, and the templates that are open.
-    ends: [usize; DEPTH_MAX + 1],
-    depth: usize,
-}
-
-impl<'d> DataObjects<'d> {
-    /// Those in `data`.
-    pub fn new(data: &'d [u8]) -> DataObjects<'d> {
-        DataObjects { data, at: 0, ends: [data.len(); DEPTH_MAX + 1], depth: 0 }
-    }
-
-    fn read(&mut self) -> Option<Result<DataObject, NotTlv>> {
-        loop {
-            let end = self.ends.get(self.depth).copied()?;
-            if self.at == end {
-                self.depth = self.depth.checked_sub(1)?;
-                continue;
-            }
-            if self.data.get(self.at) == Some(&0) {
-                self.at += 1;
-                continue;
-            }
-            let wrong = NotTlv { offset: self.at };
-            let object = self.data.get(..end).and_then(|data| data_object(data, self.at));
-            let Some(mut object) = object else { return Some(Err(wrong)) };
-            object.depth = self.depth;
-            self.at = object.value.end;
-            if object.is_constructed {
-                self.depth += 1;
-                let Some(inner) = self.ends.get_mut(self.depth) else { return Some(Err(wrong)) };
-                *inner = object.value.end;
-                self.at = object.value.start;
-            }
-            return Some(Ok(object));
-        }
-    }
-}
-
-impl Iterator for DataObjects<'_> {
-    type Item = Result<DataObject, NotTlv>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.read();
-        if !matches!(next, Some(Ok(_))) {
-            (self.at, self.depth) = (self.data.len(), 0);
-        }
-        next
-    }
 }
 
 fn data_object(data: &[u8], at: usize) -> Option<DataObject> {
@@ -129,7 +83,7 @@ fn data_object(data: &[u8], at: usize) -> Option<DataObject> {
     let start = next + usize::from(length.saturating_sub(0x80));
     let value = start..start + len;
     data.get(value.clone())?;
-    Some(DataObject { tag, start: at, value, is_constructed: first & 0x20 != 0, depth: 0 })
+    Some(DataObject { tag, value, is_constructed: first & 0x20 != 0 })
 }
 
 #[cfg(test)]
@@ -149,24 +103,6 @@ mod tests {
         ];
         let expected = [(0x9F26, 3..5), (0x70, 8..11), (0x5A, 10..11), (0x82, 14..15), (0x5F20, 20..21)];
         assert_eq!(tags(&data).unwrap(), expected);
-    }
-
-    #[test]
-    fn where_an_object_begins_and_how_its_length_is_written_is_told() {
-        let data =
-            [0x82, 1, 7, 0x9F, 0x26, 1, 7, 0x70, 3, 0x5A, 1, 7, 0x82, 0x81, 1, 7, 0x9F, 0x26, 0x82, 0, 1, 7];
-        let objects: Vec<(usize, usize, bool)> = data_objects(&data)
-            .unwrap()
-            .iter()
-            .map(|object| (object.start, object.depth, object.has_short_length()))
-            .collect();
-        assert_eq!(
-            objects,
-            [(0, 0, true), (3, 0, true), (7, 0, true), (9, 1, true), (12, 0, false), (16, 0, false)]
-        );
-        let mut cut_off = DataObjects::new(&data[..5]);
-        assert!(cut_off.next().is_some_and(|object| object.is_ok()));
-        assert_eq!((cut_off.next(), cut_off.next()), (Some(Err(NotTlv { offset: 3 })), None));
     }
 
     #[test]

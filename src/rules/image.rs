@@ -79,39 +79,33 @@ fn set_if_held(draft: &mut Draft, n: FieldNumber, value: &[u8]) {
 }
 
 /// DE 55 without its sensitive data objects; `None` when there are none. A template that has one goes as a whole, and so
-/// does everything where it is no TLV. Lengths get their shortest form, and filling between objects goes.
+/// does everything where it is no TLV.
 fn without_sensitive(icc: &[u8]) -> Option<Vec<u8>> {
+    let Ok(objects) = emv::data_objects(icc) else { return Some(Vec::new()) };
+    if !objects.iter().any(|object| is_sensitive_tag(object.tag)) {
+        return None;
+    }
     let mut kept = Vec::with_capacity(icc.len());
-    // The last object that stands in no template, and whether it or one in it is sensitive.
-    let mut last: Option<(emv::DataObject, bool)> = None;
-    let mut is_changed = false;
-    for object in emv::DataObjects::new(icc) {
-        let Ok(object) = object else { return Some(Vec::new()) };
-        let is_sensitive = is_sensitive_tag(object.tag);
-        is_changed |= is_sensitive;
-        match &mut last {
-            Some((_, hides)) if object.depth > 0 => *hides |= is_sensitive,
-            _ => {
-                if let Some((before, false)) = last.replace((object, is_sensitive)) {
-                    push_object(&mut kept, icc, &before);
-                }
-            }
+    let mut end = 0;
+    for object in &objects {
+        if object.value.start <= end {
+            // Part of a template that was dealt with: what stands behind one has its tag and length in between.
+            continue;
+        }
+        end = object.value.end;
+        let within = |inner: &&emv::DataObject| {
+            inner.value.start > object.value.start && inner.value.end <= object.value.end
+        };
+        let is_sensitive = is_sensitive_tag(object.tag)
+            || object.is_constructed && objects.iter().filter(within).any(|o| is_sensitive_tag(o.tag));
+        if let Some(value) = icc.get(object.value.clone()).filter(|_| !is_sensitive) {
+            push_object(&mut kept, object.tag, value);
         }
     }
-    if let Some((before, false)) = last {
-        push_object(&mut kept, icc, &before);
-    }
-    is_changed.then_some(kept)
+    Some(kept)
 }
 
-fn push_object(out: &mut Vec<u8>, icc: &[u8], object: &emv::DataObject) {
-    match icc.get(object.start..object.value.end).filter(|_| object.has_short_length()) {
-        Some(whole) => out.extend_from_slice(whole),
-        None => push_shortest(out, object.tag, icc.get(object.value.clone()).unwrap_or_default()),
-    }
-}
-
-fn push_shortest(out: &mut Vec<u8>, tag: u32, value: &[u8]) {
+fn push_object(out: &mut Vec<u8>, tag: u32, value: &[u8]) {
     let tag = tag.to_be_bytes();
     let first = tag.iter().position(|byte| *byte != 0).unwrap_or(tag.len() - 1);
     out.extend_from_slice(&tag[first..]);
@@ -328,7 +322,7 @@ mod tests {
         for len in [0x7F, 0x80, 0xFF, 0x100] {
             let value = vec![7; len];
             let mut icc = vec![0x5A, 1, 0x12];
-            push_shortest(&mut icc, 0x9F10, &value);
+            push_object(&mut icc, 0x9F10, &value);
             let kept = without_sensitive(&icc).unwrap();
             assert_eq!(kept, icc[3..], "{len}");
             let objects = emv::data_objects(&kept).unwrap();
