@@ -218,6 +218,8 @@ impl Writer {
         match self.store.apply(&batch, self.reserve_held) {
             Applied::Done(done) => {
                 tell_bad(&self.log, &self.shared, done.bad.len());
+                // Before it can be told durable: who is told then finds them so.
+                self.shared.meters.state(self.store.rows.open(), true);
                 let committed = self.committed(len, done, begun, begun_at);
                 if is_empty || self.store.options.durability == Durability::Process {
                     self.is_durable(committed, is_empty);
