@@ -15,6 +15,7 @@ pub mod options;
 pub mod place;
 mod schema;
 pub mod seal;
+mod sheet;
 pub mod sqlite;
 
 use std::task::{Context, Poll};

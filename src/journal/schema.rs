@@ -1,8 +1,9 @@
 //! The tables, in plain types that PostgreSQL has too (`BIGINT` for `INTEGER`, `BYTEA` for `BLOB` there).
 //!
 //! `records` has no card data and is kept `keepRecords`. `images` has one sealed message for each row that may still have
-//! to be sent: what is open, and what ended less than `lateWindow` ago. So the open rows are found without an index, and
-//! the pages of erased images are used again. Nothing is unique but row numbers: with the terminal lock off a terminal may
+//! to be sent: what is open, and what ended less than `lateWindow` ago; the pages of erased images are used again. `sheets`
+//! has both for the rows of whole commits (`sheet.rs`), as long as nothing has happened to them that needs more: what is no
+//! longer in it stands in the other two. Nothing is unique but row numbers: with the terminal lock off a terminal may
 //! have several transactions at a time, and the keys of all of them may be the same. `notes` has what was decided about a record:
 //! `operator` is null where no person did, `upstream` is the host of the gateway that took an order, null where it was
 //! written into the file.
@@ -10,7 +11,7 @@
 /// `application_id` of a journal: "SQJ1".
 pub(super) const APPLICATION_ID: i64 = 0x5351_4A31;
 /// `user_version`: the schema that this release reads and writes. No release had an older one.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE settings (
@@ -58,6 +59,15 @@ CREATE TABLE images (
     nonce BLOB NOT NULL,
     sealed BLOB NOT NULL
 );
+CREATE TABLE sheets (
+    id INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    upstream INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    lines BLOB NOT NULL
+);
 CREATE TABLE notes (
     id INTEGER PRIMARY KEY,
     record INTEGER NOT NULL,
@@ -67,21 +77,32 @@ CREATE TABLE notes (
     reason TEXT NOT NULL,
     upstream INTEGER
 );
+CREATE INDEX records_open ON records (id) WHERE stage <> 7;
 CREATE INDEX records_asked ON records (ended_ms) WHERE idempotency_body IS NOT NULL;
 CREATE INDEX notes_of ON notes (record);
 ";
 
+/// Also when it is written again after a commit of unknown outcome: the later one has all that the one before had.
 pub(super) const INSERT_RECORD: &str = "
-INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, left_ms, ended_ms, attempts,
+INSERT OR REPLACE INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, left_ms, ended_ms, attempts,
     amount, transmission_time, stan, local_time, rrn, approval_code, response_code, tid, currency,
     idempotency_key, idempotency_body, processing_code, mid)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
 
-/// The same where nothing but the intent is known yet, and nobody will ask by a key: nearly always.
-pub(super) const INSERT_INTENT: &str = "
-INSERT INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, amount, transmission_time, stan,
-    local_time, rrn, tid, currency, processing_code, mid)
+/// The intents of a commit.
+pub(super) const INSERT_SHEET: &str = "
+INSERT INTO sheets (id, last, run, upstream, received_ms, key_id, lines) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(super) const DELETE_SHEET: &str = "DELETE FROM sheets WHERE id = ?1";
+
+/// What a sheet has of a row for which there was nothing more to tell.
+pub(super) const UNFOLD_RECORD: &str = "
+INSERT OR IGNORE INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, amount, transmission_time,
+    stan, local_time, rrn, tid, currency, processing_code, mid)
 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+
+pub(super) const UNFOLD_IMAGE: &str =
+    "INSERT OR IGNORE INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// Once, also when it is written again after a commit of unknown outcome.
 pub(super) const INSERT_NOTE: &str = "
@@ -113,8 +134,27 @@ WHERE id = ?1";
 /// `records.tx` stays: it is the id that the client was told. `images.tx` is the one that it has now.
 pub(super) const RENAME_IMAGE: &str = "UPDATE images SET run = ?2, tx = ?3 WHERE id = ?1";
 
-/// Whether the row that an intent was given is there.
+/// Whether the row that an intent was given is there, other than in a sheet.
 pub(super) const IS_THERE: &str = "SELECT 1 FROM records WHERE id = ?1 AND run = ?2 AND tx = ?3";
+
+/// The youngest row number that was given away.
+pub(super) const LAST_ROW: &str =
+    "SELECT MAX(COALESCE((SELECT MAX(id) FROM records), 0), COALESCE((SELECT MAX(last) FROM sheets), 0))";
+
+/// Sheets, and when the youngest of their intents came; oldest first.
+pub(super) const SHEETS: &str = "SELECT id, received_ms FROM sheets ORDER BY id";
+
+/// Sheets that begin at row `?1` at the latest.
+pub(super) const SHEETS_UP_TO: &str = "SELECT id FROM sheets WHERE id <= ?1";
+
+/// Whether the time of every row of sheet `?1` is over: it ended by `?2`.
+pub(super) const SHEET_IS_OVER: &str = "
+SELECT (SELECT COUNT(*) FROM records r WHERE r.id BETWEEN s.id AND s.last AND r.stage = 7 AND r.ended_ms <= ?2)
+    > s.last - s.id FROM sheets s WHERE s.id = ?1";
+
+/// Rows that are over, from `?1` to `?2`, and when they ended.
+pub(super) const ENDED_BETWEEN: &str =
+    "SELECT id, ended_ms FROM records WHERE id BETWEEN ?1 AND ?2 AND stage = 7";
 
 /// An open row that cannot be read waits for a person. 5 and 6 are parked and listed: it does already.
 pub(super) const SET_ASIDE: &str = "UPDATE records SET stage = 6 WHERE id = ?1 AND stage NOT IN (5, 6)";
@@ -159,3 +199,10 @@ SELECT i.id, r.tx, r.mti, r.received_ms, r.outcome, r.attempts, r.rrn, r.respons
     u.id, u.name, u.address, u.dialect, i.key_id, i.nonce, i.sealed
 FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
 WHERE r.stage = 7 AND r.ended_ms >= ?1";
+
+/// The same of rows from `?2` to `?3`, whose messages are in a sheet.
+pub(super) const LATELY_BETWEEN: &str = "
+SELECT r.id, r.tx, r.mti, r.received_ms, r.outcome, r.attempts, r.rrn, r.response_code, r.ended_ms,
+    u.id, u.name, u.address, u.dialect
+FROM records r JOIN upstreams u ON u.id = r.upstream
+WHERE r.stage = 7 AND r.ended_ms >= ?1 AND r.id BETWEEN ?2 AND ?3";

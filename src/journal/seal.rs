@@ -23,7 +23,7 @@ const KEYS_MAX: usize = 16;
 /// A key file that is longer than this is none.
 const KEY_FILE_MAX: u64 = 4096;
 const KEY_LEN: usize = 32;
-const NONCE_LEN: usize = 24;
+pub(super) const NONCE_LEN: usize = 24;
 /// The part of a nonce that is random; the rest is counted.
 const PREFIX_LEN: usize = 16;
 /// Separates key ids from any other use of the hash of a key.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use rusqlite::OptionalExtension;
 use slog::{Discard, Logger, o};
 use socketqueue::dialect::Dialect;
 use socketqueue::iso8583::{Draft, FieldNumber, Mti, field};
@@ -15,6 +16,18 @@ use socketqueue::journal::{Journal, JournalError, OpenRow, Options, UpstreamIden
 use socketqueue::mux::{Decision, FinalState, JournalOp, Record, TxId};
 use socketqueue::rules::{self, KeyFields, Request};
 use socketqueue::time::Now;
+
+/// Rows that have a sealed message, of their own or in a sheet.
+pub const IMAGES: &str =
+    "SELECT (SELECT COUNT(*) FROM images) + (SELECT COALESCE(SUM(last - id + 1), 0) FROM sheets)";
+/// Rows that were ever written.
+pub const ROWS: &str =
+    "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM records), (SELECT COALESCE(MAX(last), 0) FROM sheets))";
+/// An image is erased so long after its window. With the half minute between two sweeps, and what sheets take, it makes
+/// less than the minute that is promised.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// How long after the grace a sheet is erased.
+pub const SHEET_PATIENCE: Duration = Duration::from_secs(15);
 
 /// 2026-11-22 03:04:05 UTC.
 pub const START_MS: i64 = 1_795_316_645_000;
@@ -198,13 +211,21 @@ pub fn flush(journal: &mut Sqlite) {
 
 /// A number from the file, read beside whoever has it open.
 pub fn number(path: &Path, sql: &str) -> i64 {
-    rusqlite::Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    number_if_any(path, sql).unwrap()
+}
+
+fn number_if_any(path: &Path, sql: &str) -> Option<i64> {
+    rusqlite::Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).optional().unwrap()
 }
 
 /// Waits until the file has it.
 pub fn await_number(path: &Path, sql: &str, wanted: i64) {
     let begin = std::time::Instant::now();
-    while number(path, sql) != wanted {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{sql} is {} and not {wanted}", number(path, sql));
+    while number_if_any(path, sql) != Some(wanted) {
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{sql} is {:?} and not {wanted}",
+            number_if_any(path, sql)
+        );
     }
 }

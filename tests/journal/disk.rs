@@ -249,7 +249,7 @@ fn commits_that_wait_for_a_sync_which_fails_are_read_back_and_the_rest_is_done_a
     gate.await_one();
     // In the log, but not for sure on the disk: nobody is told.
     submit(&mut journal, [intent(4), JournalOp::Owed { id: id(2) }]);
-    await_number(desk.path(), "SELECT COUNT(*) FROM records", 4);
+    await_number(desk.path(), ROWS, 4);
     assert_eq!((journal.figures().waiting, journal.figures().commits), (4, 1));
     gate.tell(Some(Err(ErrorKind::Other)));
     let mut told = verdicts(&mut journal, 2);
@@ -313,10 +313,10 @@ fn images_are_erased_while_the_disk_is_full() {
     submit(&mut journal, [delivered(1), intent(2), intent(3)]);
     verdicts(&mut journal, 2);
     flush(&mut journal);
-    desk.later(desk.options.late_window + Duration::from_secs(10));
+    desk.later(desk.options.late_window + GRACE + SHEET_PATIENCE);
     journal.sweep();
     assert!(!journal.figures().up);
-    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM images"), 0);
+    assert_eq!(number(desk.path(), IMAGES), 0);
 }
 
 /// The reserve becomes blocks of the log: another process that fills the disk does not get them.

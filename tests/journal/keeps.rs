@@ -86,7 +86,7 @@ fn what_was_given_up_before_its_intent_was_durable_costs_one_row_and_no_image() 
     submit(&mut journal, [intent(1), end(1, FinalState::NeverSent)]);
     assert_eq!(verdicts(&mut journal, 1), [Durable(id(1))]);
     assert_eq!(journal.figures().commits, 1);
-    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM images"), 0);
+    assert_eq!(number(desk.path(), IMAGES), 0);
     assert_eq!(number(desk.path(), "SELECT outcome FROM records"), 1);
 }
 
@@ -122,13 +122,14 @@ fn a_bad_row_fails_alone() {
     rusqlite::Connection::open(desk.path())
         .unwrap()
         .execute_batch(
-            "CREATE TRIGGER bad BEFORE INSERT ON records WHEN NEW.stan = '000002' BEGIN SELECT RAISE(ABORT, 'bad'); END",
+            "CREATE TRIGGER bad BEFORE INSERT ON records WHEN NEW.stan = '000002' BEGIN SELECT RAISE(ABORT, 'bad'); END;
+             CREATE TRIGGER bad_too BEFORE INSERT ON sheets BEGIN SELECT RAISE(ABORT, 'bad'); END",
         )
         .unwrap();
     submit(&mut journal, (1..=3).map(intent));
     assert_eq!(verdicts(&mut journal, 4), [Durable(id(1)), Failed(id(2)), Durable(id(3)), Up]);
     assert_eq!(journal.figures().bad_rows, 1);
-    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM images"), 2);
+    assert_eq!(number(desk.path(), IMAGES), 2);
 }
 
 #[test]

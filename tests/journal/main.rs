@@ -9,3 +9,4 @@ mod keeps;
 mod power;
 mod refusals;
 mod secrets;
+mod sheets;

@@ -206,7 +206,7 @@ fn what_is_told_durable_is_in_the_log_as_it_was_when_its_sync_began() {
         let first = syncs.recv().unwrap();
         // These go into the log while it is synced, and are not covered.
         submit(&mut journal, (4..8).map(|n| intent(8 * round + n)));
-        await_number(desk.path(), "SELECT COUNT(*) FROM records", 8 * (round as i64 + 1));
+        await_number(desk.path(), ROWS, 8 * (round as i64 + 1));
         // The second sync may begin before the first has ended, or after it.
         let mut next = Some(first);
         for _ in 0..2 {

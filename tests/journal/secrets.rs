@@ -45,7 +45,7 @@ fn an_open_row_whose_key_is_gone_stops_the_start_naming_key_and_count() {
     assert!(!desk.directory().join("test.journal.key").exists());
     let key: String = rusqlite::Connection::open(desk.path())
         .unwrap()
-        .query_row("SELECT key_id FROM images", [], |row| row.get(0))
+        .query_row("SELECT key_id FROM sheets", [], |row| row.get(0))
         .unwrap();
     desk.options.key_variable = Some(Secret::new(TWO));
     let text = desk.try_open(&desk.options).err().unwrap().to_string();

@@ -147,13 +147,23 @@ fn verify_says_what_is_wrong_and_its_exit_code_too() {
     assert_eq!(said.json()["without_key"].as_object().unwrap().values().next(), Some(&3.into()));
     assert_eq!(verify(&[("SOCKETQUEUE_JOURNAL_KEY", "no key")]).code, 2);
     let conn = rusqlite::Connection::open(world.journal()).unwrap();
-    conn.execute("UPDATE images SET sealed = zeroblob(length(sealed)) WHERE id = 2", []).unwrap();
+    // The last byte of the only line.
+    let of_two: Vec<u8> =
+        conn.query_row("SELECT lines FROM sheets WHERE id = 2", [], |row| row.get(0)).unwrap();
+    let (last, rest) = of_two.split_last().unwrap();
+    conn.execute("UPDATE sheets SET lines = ?1 WHERE id = 2", [[rest, &[last ^ 1]].concat()]).unwrap();
     let said = verify(&[]);
     assert_eq!((said.code, &said.json()["changed"]["rows"]), (1, &serde_json::json!([2])));
+    let moved = "INSERT INTO images SELECT 1, 1, 1, key_id, x'', x'' FROM sheets WHERE id = 1";
+    conn.execute(moved, []).unwrap();
+    conn.execute("DELETE FROM sheets WHERE id = 1", []).unwrap();
+    assert_eq!(verify(&[]).json()["changed"]["rows"], serde_json::json!([1, 2]));
     conn.execute("DELETE FROM images WHERE id = 1", []).unwrap();
     assert_eq!(verify(&[]).json()["open_without_message"], 1);
-    conn.execute("DELETE FROM records WHERE id = 2", []).unwrap();
-    assert!(verify(&[]).json()["damage"].is_string());
+    conn.execute("UPDATE sheets SET lines = ?1 WHERE id = 2", [rest]).unwrap();
+    assert_eq!(verify(&[]).json()["damage"], "the sheet of row 2 is damaged");
+    conn.execute("INSERT INTO images VALUES (9, 1, 9, 'k', x'', x'')", []).unwrap();
+    assert_eq!(verify(&[]).json()["damage"], "1 images without a record");
     drop(conn);
     let key = world.directory.path().join("test.journal.key");
     std::fs::rename(&key, world.directory.path().join("elsewhere")).unwrap();

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rusqlite::OptionalExtension;
 use rustix::process::Signal;
 use serde_json::Value;
 use socketqueue::dialect::Dialect;
@@ -137,16 +138,20 @@ impl World {
 
     /// A number from the file.
     pub fn number(&self, sql: &str) -> i64 {
+        self.number_if_any(sql).unwrap()
+    }
+
+    fn number_if_any(&self, sql: &str) -> Option<i64> {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let conn = rusqlite::Connection::open_with_flags(self.journal(), flags).unwrap();
-        conn.query_row(sql, [], |row| row.get(0)).unwrap()
+        conn.query_row(sql, [], |row| row.get(0)).optional().unwrap()
     }
 
     /// Waits until the file has it so.
     pub fn await_number(&self, sql: &str, wanted: i64) {
         let begin = Instant::now();
-        while self.number(sql) != wanted {
-            assert!(begin.elapsed() < PATIENCE, "{sql} is {} and not {wanted}", self.number(sql));
+        while self.number_if_any(sql) != Some(wanted) {
+            assert!(begin.elapsed() < PATIENCE, "{sql} is {:?} and not {wanted}", self.number_if_any(sql));
         }
     }
 

@@ -1,11 +1,14 @@
 //! Rows as an operator sees them: what the record has, and where the row stands. No card data.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use hashbrown::HashSet;
 use rusqlite::{OptionalExtension, Row, named_params};
 
 use super::Reader;
 use crate::journal::codes::{Stage, outcome_of_number};
+use crate::journal::sheet::{self, Line, Sheet};
 use crate::journal::{JournalError, UpstreamIdentity};
 use crate::mux::FinalState;
 
@@ -160,25 +163,33 @@ impl Filter {
         state && tid
     }
 
-    /// What is open has its sealed message: a table that is far shorter than that of all records.
-    fn only_sealed(&self) -> bool {
+    /// What is open is found without looking at all records.
+    fn only_open(&self) -> bool {
         match &self.which {
             Which::Open | Which::Waiting => true,
             Which::At(stage) => *stage != Stage::Closed,
             Which::Closed | Which::Ended(_) | Which::All => false,
         }
     }
+
+    /// Whether it came when it should have.
+    fn takes_time(&self, entry: &Entry) -> bool {
+        self.since_ms.is_none_or(|since| entry.received_ms >= since)
+            && self.before_ms.is_none_or(|before| entry.received_ms < before)
+    }
 }
 
 const COLUMNS: &str =
     "r.id, i.tx, r.tx, u.name, u.address, u.dialect, r.mti, r.stage, r.outcome, r.received_ms,
     r.left_ms, r.ended_ms, r.attempts, r.superseded, r.processing_code, r.amount, r.transmission_time, r.stan,
-    r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, i.key_id,
-    i.run < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'), n.at_ms, n.what, n.operator, n.reason";
-const ALL: &str = "FROM records r JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id
-    LEFT JOIN notes n ON n.id = (SELECT MAX(m.id) FROM notes m WHERE m.record = r.id) WHERE r.id";
-const SEALED: &str = "FROM images i JOIN records r ON r.id = i.id JOIN upstreams u ON u.id = r.upstream
-    LEFT JOIN notes n ON n.id = (SELECT MAX(m.id) FROM notes m WHERE m.record = r.id) WHERE i.id";
+    r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, COALESCE(i.key_id, s.key_id),
+    COALESCE(i.run, s.run) < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'),
+    n.at_ms, n.what, n.operator, n.reason";
+const JOINED: &str = "JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id
+    LEFT JOIN sheets s ON s.id = (SELECT MAX(x.id) FROM sheets x WHERE x.id <= r.id) AND s.last >= r.id
+    LEFT JOIN notes n ON n.id = (SELECT MAX(m.id) FROM notes m WHERE m.record = r.id)";
+const ALL: &str = "records r";
+const OPEN: &str = "records r INDEXED BY records_open";
 
 /// The rows of a journal that a filter takes, in the order in which they came.
 pub struct Entries<'r> {
@@ -198,14 +209,17 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub fn entries(&self, filter: Filter) -> Result<Entries<'_>, JournalError> {
-        let (table, rows) = if filter.only_sealed() { ("images", SEALED) } else { ("records", ALL) };
-        let range = format!("SELECT COALESCE(MIN(id), 1), COALESCE(MAX(id), 0) FROM {table}");
+        let (from, state) = if filter.only_open() { (OPEN, "r.stage <> 7") } else { (ALL, "TRUE") };
+        let range = format!(
+            "SELECT MIN(first), MAX(last) FROM (SELECT MIN(r.id) AS first, MAX(r.id) AS last FROM {from} WHERE {state}
+             UNION ALL SELECT MIN(id), MAX(last) FROM sheets)"
+        );
         let range = self.conn.query_row(&range, [], |row| Ok((row.get(0)?, row.get(1)?)));
-        let (first, last): (i64, i64) = range.map_err(|error| self.refused(&error))?;
-        let key = if filter.only_sealed() { "i.id" } else { "r.id" };
+        let (first, last): (Option<i64>, Option<i64>) = range.map_err(|error| self.refused(&error))?;
+        let (first, last) = (first.unwrap_or(1), last.unwrap_or(0));
         let sql = format!(
-            "SELECT {COLUMNS} {rows} > :after AND {key} <= :to
-             AND r.received_ms >= :since AND r.received_ms < :before ORDER BY {key}"
+            "SELECT {COLUMNS} FROM {from} {JOINED} WHERE {state} AND r.id > :after AND r.id <= :to
+             AND r.received_ms >= :since AND r.received_ms < :before ORDER BY r.id"
         );
         Ok(Entries { reader: self, filter, sql, at: first - 1, last, found: VecDeque::new(), failed: false })
     }
@@ -215,9 +229,37 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub fn entry(&self, row: i64) -> Result<Option<Entry>, JournalError> {
-        let sql = format!("SELECT {COLUMNS} {ALL} = ?1");
-        let found = self.conn.query_row(&sql, [row], read).optional();
-        Ok(found.map_err(|error| self.refused(&error))?.flatten())
+        let find = || {
+            let _snapshot = self.conn.unchecked_transaction()?;
+            let sql = format!("SELECT {COLUMNS} FROM {ALL} {JOINED} WHERE r.id = ?1");
+            match self.conn.query_row(&sql, [row], read).optional()? {
+                Some(found) => Ok(found),
+                None => Ok(self.intents(row - 1, row)?.pop()),
+            }
+        };
+        find().map_err(|error| self.refused(&error))
+    }
+
+    /// Intents of the rows above `after` up to `to` that have no record yet.
+    fn intents(&self, after: i64, to: i64) -> rusqlite::Result<Vec<Entry>> {
+        let run = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'";
+        let run: i64 = self.conn.prepare_cached(run)?.query_row([], |row| row.get(0))?;
+        let mut entries = Vec::new();
+        for sheet in sheet::with_intents(&self.conn, after, to)? {
+            let upstream = "SELECT name, address, dialect FROM upstreams WHERE id = ?1";
+            let upstream = self.conn.query_row(upstream, [sheet.upstream], |row| {
+                Ok(UpstreamIdentity { name: row.get(0)?, address: row.get(1)?, dialect: row.get(2)? })
+            })?;
+            let mut records =
+                self.conn.prepare_cached("SELECT id FROM records WHERE id BETWEEN ?1 AND ?2")?;
+            let records = records.query_map([sheet.id, sheet.last], |row| row.get(0))?;
+            let records: HashSet<i64> = records.collect::<rusqlite::Result<_>>()?;
+            let lines = sheet.lines()?.into_iter();
+            let intents =
+                lines.filter(|line| line.row > after && line.row <= to && !records.contains(&line.row));
+            entries.extend(intents.map(|line| intent(&line, &upstream, &sheet, run)));
+        }
+        Ok(entries)
     }
 
     /// The youngest row of this id: as the process that runs has it, else as its client was told.
@@ -228,13 +270,19 @@ impl Reader {
         const NOW: &str = "SELECT MAX(id) FROM images WHERE tx = ?1
             AND run = (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run')";
         const TOLD: &str = "SELECT MAX(id) FROM records WHERE tx = ?1";
-        for sql in [NOW, TOLD] {
-            let found = self.conn.query_row(sql, [id as i64], |row| row.get::<_, Option<i64>>(0));
-            if let Some(row) = found.map_err(|error| self.refused(&error))? {
+        let find = || {
+            let _snapshot = self.conn.unchecked_transaction()?;
+            let row = |sql| self.conn.query_row(sql, [id as i64], |row| row.get::<_, Option<i64>>(0));
+            if let Some(row) = row(NOW)? {
                 return Ok(Some(row));
             }
-        }
-        Ok(None)
+            let intents = self.intents(i64::MIN, i64::MAX)?.into_iter();
+            match intents.filter(|entry| entry.id == id && !entry.is_of_before).map(|entry| entry.row).max() {
+                Some(row) => Ok(Some(row)),
+                None => row(TOLD),
+            }
+        };
+        find().map_err(|error| self.refused(&error))
     }
 
     /// What persons did about a row, in order.
@@ -256,14 +304,19 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub fn counts(&self) -> Result<Vec<(Stage, u64)>, JournalError> {
+        const INTENTS: &str = "SELECT COALESCE(SUM(s.last - s.id + 1 -
+            (SELECT COUNT(*) FROM records r WHERE r.id BETWEEN s.id AND s.last)), 0) FROM sheets s";
         let read = || -> rusqlite::Result<Vec<(i64, i64)>> {
+            let _snapshot = self.conn.unchecked_transaction()?;
             let mut statement = self.conn.prepare("SELECT stage, COUNT(*) FROM records GROUP BY stage")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+            let mut found = rows.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+            found.push((Stage::Intent.number(), self.conn.query_row(INTENTS, [], |row| row.get(0))?));
+            Ok(found)
         };
         let found = read().map_err(|error| self.refused(&error))?;
         let count = |stage: Stage| {
-            found.iter().find(|(number, _)| *number == stage.number()).map_or(0, |(_, count)| *count)
+            found.iter().filter(|(number, _)| *number == stage.number()).map(|(_, count)| *count).sum::<i64>()
         };
         Ok(Stage::ALL.into_iter().map(|stage| (stage, count(stage).unsigned_abs())).collect())
     }
@@ -272,6 +325,11 @@ impl Reader {
 impl Entries<'_> {
     fn look_on(&mut self) -> rusqlite::Result<()> {
         let to = self.at.saturating_add(WINDOW).min(self.last);
+        let _snapshot = self.reader.conn.unchecked_transaction()?;
+        let takes = |entry: &Entry| self.filter.takes(entry);
+        let intents = self.reader.intents(self.at, to)?.into_iter();
+        let mut found: Vec<Entry> =
+            intents.filter(|entry| takes(entry) && self.filter.takes_time(entry)).collect();
         let mut statement = self.reader.conn.prepare_cached(&self.sql)?;
         let mut rows = statement.query(named_params! {
             ":after": self.at,
@@ -280,8 +338,10 @@ impl Entries<'_> {
             ":before": self.filter.before_ms.unwrap_or(i64::MAX),
         })?;
         while let Some(row) = rows.next()? {
-            self.found.extend(read(row)?.filter(|entry| self.filter.takes(entry)));
+            found.extend(read(row)?.filter(takes));
         }
+        found.sort_by_key(|entry| entry.row);
+        self.found.extend(found);
         self.at = to;
         Ok(())
     }
@@ -298,6 +358,40 @@ impl Iterator for Entries<'_> {
             }
         }
         self.found.pop_front().map(Ok)
+    }
+}
+
+/// A line of a sheet that has no record yet.
+fn intent(line: &Line<'_>, upstream: &UpstreamIdentity, sheet: &Sheet, run: i64) -> Entry {
+    let facts = &line.facts;
+    let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+    Entry {
+        row: line.row,
+        id: facts.tx,
+        is_of_before: sheet.run < run,
+        told: facts.tx,
+        upstream: upstream.clone(),
+        mti: facts.mti().to_owned(),
+        stage: Stage::Intent,
+        outcome: None,
+        received_ms: facts.received_ms,
+        left_ms: Some(facts.received_ms),
+        ended_ms: None,
+        attempts: 0,
+        superseded: false,
+        processing_code: text(&facts.processing_code),
+        amount: text(&facts.amount),
+        transmission_time: text(&facts.transmission_time),
+        stan: text(&facts.stan),
+        local_time: text(&facts.local_time),
+        rrn: text(&facts.rrn),
+        approval_code: None,
+        response_code: None,
+        tid: text(&facts.tid),
+        mid: text(&facts.mid),
+        currency: text(&facts.currency),
+        key_id: Some(sheet.key_id.clone()),
+        decision: None,
     }
 }
 

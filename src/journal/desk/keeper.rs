@@ -8,7 +8,7 @@ use super::{Reader, existing, identified};
 use crate::journal::codes::{FORCED, RESOLVED, RETRIED, Stage, outcome_number, shown};
 use crate::journal::place::Place;
 use crate::journal::sqlite::connection;
-use crate::journal::{JournalError, Options, schema};
+use crate::journal::{JournalError, Options, schema, sheet};
 use crate::mux::{Decision, FinalState, Objection};
 
 /// The one who has the journal now, as long as this lives.
@@ -30,7 +30,9 @@ impl Keeper {
         identified(&Connection::open(&path).map_err(refused)?, &path)?;
         let conn = connection::connect(&options).map_err(refused)?;
         connection::verify(&conn).map_err(|what| JournalError::Damaged { path: path.clone(), what })?;
-        Ok(Keeper { conn, place })
+        let mut keeper = Keeper { conn, place };
+        keeper.change(sheet::unfold_open)?;
+        Ok(keeper)
     }
 
     /// Where it lies, absolutely.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::Keeper;
 use crate::journal::seal::{Key, Keyring, Unsealed, row_identity, write_key_file};
-use crate::journal::{JournalError, Options};
+use crate::journal::{JournalError, Options, sheet};
 
 /// Sealed messages that are read at a time.
 const WINDOW: i64 = 1000;
@@ -83,6 +83,7 @@ impl Keeper {
         }
         let mut stopped = false;
         let resealed = self.change(|conn| {
+            sheet::unfold_all(conn)?;
             let resealed = reseal(conn, &ring, key.id())?;
             stopped = !go_on(Step::Sealed);
             // What has no commit is gone with the connection, as in a crash.

@@ -134,6 +134,8 @@ impl Change<'_> {
 #[derive(Default)]
 pub(super) struct Batch<'e> {
     pub(super) changes: Vec<Change<'e>>,
+    /// When the last of it was handed over.
+    pub(super) at: Now,
     pub(super) intents: usize,
     /// Transactions to be made good of which the journal has no row.
     pub(super) strays: Vec<u64>,
@@ -147,6 +149,7 @@ impl<'e> Batch<'e> {
         let mut batch = Batch {
             changes: Vec::with_capacity(entries.len()),
             by_tx: HashMap::with_capacity(entries.len()),
+            at: entries.last().map(|entry| entry.at).unwrap_or_default(),
             ..Batch::default()
         };
         for entry in entries {

@@ -13,7 +13,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// the records, which grow with `keepRecords`, to `journal verify`: nobody waits minutes for a gateway to come back.
 const START_CHECK_MAX: u64 = 256 << 20;
 /// The tables that a start cannot do without.
-const NEEDED: [&str; 4] = ["settings", "upstreams", "images", "notes"];
+const NEEDED: [&str; 5] = ["settings", "upstreams", "images", "sheets", "notes"];
 /// Pages (of 4 KiB) of the log after which it is moved into the database, between two sweeps.
 const CHECKPOINT_PAGES: i64 = 1000;
 
@@ -227,6 +227,9 @@ pub(super) fn upstream_id(conn: &Connection, upstream: &UpstreamIdentity) -> rus
 /// What an error at the start means.
 pub(crate) fn refusal(path: &Path, error: &rusqlite::Error) -> JournalError {
     let path = path.to_owned();
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, what) = error {
+        return JournalError::Damaged { path, what: what.to_string() };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => JournalError::Foreign { path, what: error.to_string() },
         Some(ErrorCode::DatabaseCorrupt) => JournalError::Damaged { path, what: error.to_string() },

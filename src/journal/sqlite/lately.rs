@@ -1,12 +1,12 @@
 //! What ended less than `lateWindow` before a start: an answer to it may still come.
 
 use bytes::Bytes;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::connection;
 use crate::journal::codes::outcome_of_number;
 use crate::journal::seal::{Keyring, row_identity};
-use crate::journal::{LatelyRow, Options, UpstreamIdentity, schema};
+use crate::journal::{LatelyRow, Options, UpstreamIdentity, schema, sheet};
 use crate::time::Now;
 
 /// Every such row, the oldest end first. One whose message cannot be unsealed comes without it: nothing is owed for it
@@ -20,26 +20,51 @@ pub(super) fn lately(
     let journal: String =
         conn.query_row("SELECT value FROM settings WHERE name = 'journal'", [], |row| row.get(0))?;
     let since = now.wall_ms.saturating_sub(connection::millis(options.late_window));
+    let image = |row: &Record, key_id: &str, nonce: &[u8], sealed: &[u8]| {
+        let identity = row_identity(&journal, row.0.row, row.1, &row.2, row.3);
+        keys.unseal(key_id, nonce, sealed, &identity).ok().map(Bytes::from)
+    };
+    let mut rows = Vec::new();
     let mut statement = conn.prepare(schema::LATELY)?;
     let mut found = statement.query([since])?;
-    let mut rows = Vec::new();
     while let Some(row) = found.next()? {
-        let Some(outcome) = row.get::<_, Option<i64>>(4)?.and_then(outcome_of_number) else { continue };
-        let (id, mti, received): (i64, String, i64) = (row.get(0)?, row.get(2)?, row.get(3)?);
-        let identity = row_identity(&journal, id, row.get(9)?, &mti, received);
+        let Some(mut record) = read(row)? else { continue };
         let (key_id, nonce, sealed): (String, Vec<u8>, Vec<u8>) = (row.get(13)?, row.get(14)?, row.get(15)?);
-        rows.push(LatelyRow {
-            row: id,
-            was: row.get::<_, i64>(1)? as u64,
-            outcome,
-            attempts: row.get(5)?,
-            rrn: row.get::<_, Option<String>>(6)?.map(Bytes::from),
-            response_code: row.get(7)?,
-            ended_wall_ms: row.get(8)?,
-            upstream: UpstreamIdentity { name: row.get(10)?, address: row.get(11)?, dialect: row.get(12)? },
-            image: keys.unseal(&key_id, &nonce, &sealed, &identity).ok().map(Bytes::from),
-        });
+        record.0.image = image(&record, &key_id, &nonce, &sealed);
+        rows.push(record.0);
+    }
+    let mut statement = conn.prepare(schema::LATELY_BETWEEN)?;
+    for id in sheet::ids(conn, "TRUE")? {
+        let Some(sheet) = sheet::of_row(conn, id)? else { continue };
+        let lines = sheet.lines()?;
+        let mut found = statement.query([since, sheet.id, sheet.last])?;
+        while let Some(row) = found.next()? {
+            let Some(mut record) = read(row)? else { continue };
+            let at = usize::try_from(record.0.row - sheet.id).unwrap_or(usize::MAX);
+            record.0.image =
+                lines.get(at).and_then(|line| image(&record, &sheet.key_id, line.nonce, line.sealed));
+            rows.push(record.0);
+        }
     }
     rows.sort_by_key(|row: &LatelyRow| (row.ended_wall_ms, row.row));
     Ok(rows)
+}
+
+/// A row without its image, the number of its upstream, its MTI, and when it came.
+type Record = (LatelyRow, i64, String, i64);
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
+    let Some(outcome) = row.get::<_, Option<i64>>(4)?.and_then(outcome_of_number) else { return Ok(None) };
+    let lately = LatelyRow {
+        row: row.get(0)?,
+        was: row.get::<_, i64>(1)? as u64,
+        outcome,
+        attempts: row.get(5)?,
+        rrn: row.get::<_, Option<String>>(6)?.map(Bytes::from),
+        response_code: row.get(7)?,
+        ended_wall_ms: row.get(8)?,
+        upstream: UpstreamIdentity { name: row.get(10)?, address: row.get(11)?, dialect: row.get(12)? },
+        image: None,
+    };
+    Ok(Some((lately, row.get(9)?, row.get(2)?, row.get(3)?)))
 }

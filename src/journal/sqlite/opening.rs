@@ -16,7 +16,7 @@ use crate::journal::disk::Disk;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
 use crate::journal::{
-    Forced, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema,
+    Forced, JournalError, LatelyRow, OpenRow, Options, RememberedRow, UpstreamIdentity, schema, sheet,
 };
 use crate::mux::{self, FinalState, Record};
 use crate::rules::KeptAnswer;
@@ -50,6 +50,7 @@ pub(super) fn open(
     let options = Options { file: place.path().to_owned(), ..options.clone() };
     place.make_room();
     let (conn, keys) = connect(&place, &options)?;
+    unfold_open(&conn).map_err(|error| connection::refusal(&options.file, &error))?;
     let mut rows = open_rows(&conn, &options, &keys)?;
     let refused = |error| connection::refusal(&options.file, &error);
     let remembered = remembered(&conn, &options, now).map_err(refused)?;
@@ -91,6 +92,13 @@ fn connect(place: &Place, options: &Options) -> Result<(Connection, Keyring), Jo
         .map_err(|error| JournalError::Failed { path: path.to_owned(), what: error.to_string() })?;
     connection::create(&conn, name.id()).map_err(refused)?;
     Ok((conn, keys))
+}
+
+/// What is open stands in `records` and `images` from here on.
+fn unfold_open(conn: &Connection) -> rusqlite::Result<()> {
+    let transaction = conn.unchecked_transaction()?;
+    sheet::unfold_open(&transaction)?;
+    transaction.commit()
 }
 
 /// Every row that is open, unsealed.

@@ -1,14 +1,21 @@
 //! Changes as statements: what one batch writes into its rows.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use hashbrown::HashMap;
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::batch::{Change, End, FoundBy, Note};
 use super::connection;
+use super::rows::{Rows, Unfolded};
+use super::store::since;
 use crate::journal::codes::{Stage, outcome_number};
 use crate::journal::schema;
-use crate::journal::seal::{Sealer, write_row_identity};
-use crate::rules::{self, Request};
+use crate::journal::seal::{NONCE_LEN, Sealer, write_row_identity};
+use crate::journal::sheet::{self, Facts, Line, Lines, Sheet};
+use crate::mux::Record;
+use crate::rules::Request;
 use crate::time::Now;
 
 /// What is kept of a request so that it can be made good: reduced as its dialect allows.
@@ -23,6 +30,22 @@ pub(super) struct Written {
     /// It is with the host, or its answer with the client.
     pub(super) is_underway: bool,
     pub(super) closed_at: Option<Now>,
+    /// Its image is in a sheet.
+    pub(super) in_sheet: bool,
+    /// What its record will have, of a row that has none yet.
+    pub(super) facts: Option<Box<[u8]>>,
+}
+
+/// All that a batch wrote.
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) written: Vec<Written>,
+    /// Sheets that it made, and when the last intent of each came.
+    pub(super) sheets: Vec<(i64, Now)>,
+    /// Rows of the sheets that it unfolded, and when it did.
+    pub(super) unfolded: Vec<(Vec<Unfolded>, Now)>,
+    /// Transactions whose rows were refused by themselves.
+    pub(super) bad: Vec<u64>,
 }
 
 /// What rows are written with, beside a connection.
@@ -36,9 +59,10 @@ pub(super) struct Hand {
     upstream: i64,
     next_row: i64,
     image: ImageOf,
-    /// What a row is called, and its image when it is sealed: room for one after the other.
+    /// What a row is called, its image when it is sealed, a sheet: room for one after the other.
     identity: Vec<u8>,
     sealed: Vec<u8>,
+    lines: Lines,
 }
 
 impl Hand {
@@ -50,7 +74,15 @@ impl Hand {
         next_row: i64,
         image: ImageOf,
     ) -> Hand {
-        Hand { sealer, journal, run, upstream, next_row, image, identity: Vec::new(), sealed: Vec::new() }
+        let (identity, sealed, lines) = (Vec::new(), Vec::new(), Lines::default());
+        Hand { sealer, journal, run, upstream, next_row, image, identity, sealed, lines }
+    }
+
+    /// Seals what is kept of `request` for a row, into `self.sealed`. The nonce.
+    fn seal(&mut self, row: i64, facts: &Facts<'_>, request: &Request) -> rusqlite::Result<[u8; NONCE_LEN]> {
+        let Hand { sealer, journal, upstream, image, identity, sealed, .. } = self;
+        write_row_identity(identity, journal, row, *upstream, facts.mti(), facts.received_ms);
+        sealer.seal(&image(request), identity, sealed).map_err(connection::unsealable)
     }
 }
 
@@ -58,38 +90,169 @@ impl Hand {
 pub(super) struct Pen<'c> {
     conn: &'c Connection,
     hand: &'c mut Hand,
-    insert_intent: CachedStatement<'c>,
+    rows: &'c Rows,
+    now: Now,
+    insert_sheet: CachedStatement<'c>,
     insert_record: CachedStatement<'c>,
     insert_image: CachedStatement<'c>,
     end_record: CachedStatement<'c>,
     update_record: CachedStatement<'c>,
+    page: Page,
 }
 
 impl<'c> Pen<'c> {
-    pub(super) fn new(conn: &'c Connection, hand: &'c mut Hand) -> rusqlite::Result<Pen<'c>> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        hand: &'c mut Hand,
+        rows: &'c Rows,
+        now: Now,
+    ) -> rusqlite::Result<Pen<'c>> {
+        // Of a batch that failed half-way.
+        hand.lines.clear();
         Ok(Pen {
             conn,
             hand,
-            insert_intent: conn.prepare_cached(schema::INSERT_INTENT)?,
+            rows,
+            now,
+            insert_sheet: conn.prepare_cached(schema::INSERT_SHEET)?,
             insert_record: conn.prepare_cached(schema::INSERT_RECORD)?,
             insert_image: conn.prepare_cached(schema::INSERT_IMAGE)?,
             end_record: conn.prepare_cached(schema::END_RECORD)?,
             update_record: conn.prepare_cached(schema::UPDATE_RECORD)?,
+            page: Page::default(),
         })
     }
 
-    /// A change that leaves no trace when it is refused.
-    pub(super) fn write_alone(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
-        self.conn.execute_batch("SAVEPOINT one")?;
-        let written = self.write(change);
-        self.conn.execute_batch(match written {
-            Ok(_) => "RELEASE one",
-            Err(_) => "ROLLBACK TO one; RELEASE one",
-        })?;
-        written
+    /// All of `changes`.
+    pub(super) fn write_all(mut self, changes: &[Change<'_>]) -> rusqlite::Result<Page> {
+        self.page.written.reserve(changes.len());
+        for change in changes {
+            if !self.fold(change)? {
+                let written = self.write(change)?;
+                self.page.written.push(written);
+            }
+        }
+        self.end_sheet()?;
+        Ok(self.page)
     }
 
-    pub(super) fn write(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
+    /// All but what is refused by itself, which leaves no trace.
+    pub(super) fn write_singly(mut self, changes: &[Change<'_>]) -> rusqlite::Result<Page> {
+        for change in changes {
+            self.conn.execute_batch("SAVEPOINT one")?;
+            let unfolded = self.page.unfolded.len();
+            let one = self.write(change);
+            self.conn.execute_batch(match one {
+                Ok(_) => "RELEASE one",
+                Err(_) => "ROLLBACK TO one; RELEASE one",
+            })?;
+            match one {
+                Ok(written) => self.page.written.push(written),
+                Err(error) if connection::is_of_the_row(&error) => {
+                    self.page.unfolded.truncate(unfolded);
+                    self.page.bad.push(change.tx);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.page)
+    }
+
+    // -- intents -----------------------------------------------------------------------------------------------------
+
+    /// Puts what is an intent and nothing more into the sheet that is being written: nearly all are. `false`: it needs a
+    /// record and an image of its own, or is no intent.
+    fn fold(&mut self, change: &Change<'_>) -> rusqlite::Result<bool> {
+        let Some((request, None, at)) = &change.request else { return Ok(false) };
+        if !change.is_plain_intent() {
+            return Ok(false);
+        }
+        let facts = Facts::of(change.tx, at.wall_ms, request);
+        let Some(bytes) = facts.to_bytes() else { return Ok(false) };
+        let row = self.hand.next_row;
+        let nonce = self.hand.seal(row, &facts, request)?;
+        if !Lines::takes(&self.hand.sealed) {
+            return Ok(false);
+        }
+        self.hand.next_row += 1;
+        self.hand.lines.push(row, *at, &bytes, &nonce, &self.hand.sealed);
+        self.page.written.push(Written { in_sheet: true, facts: Some(bytes), ..Written::of(change, row) });
+        if self.hand.lines.is_full() {
+            self.end_sheet()?;
+        }
+        Ok(true)
+    }
+
+    /// Writes the sheet, if it has any lines.
+    fn end_sheet(&mut self) -> rusqlite::Result<()> {
+        let Hand { lines, run, upstream, sealer, .. } = &mut *self.hand;
+        if let Some((first, last, at)) = lines.span() {
+            let sheet = params![first, last, *run, *upstream, at.wall_ms, sealer.key_id(), lines.bytes()];
+            self.insert_sheet.execute(sheet)?;
+            self.page.sheets.push((first, at));
+            lines.clear();
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, change: &Change<'_>) -> rusqlite::Result<i64> {
+        let Some((request, record, at)) = &change.request else {
+            return Err(rusqlite::Error::InvalidQuery);
+        };
+        // The rows of a sheet follow each other.
+        self.end_sheet()?;
+        let row = self.hand.next_row;
+        self.hand.next_row += 1;
+        let facts = Facts::of(change.tx, at.wall_ms, request);
+        if !change.needs_no_image() {
+            let nonce = self.hand.seal(row, &facts, request)?;
+            let Hand { run, sealer, sealed, .. } = &*self.hand;
+            self.insert_image.execute(params![row, run, change.tx as i64, sealer.key_id(), nonce, sealed])?;
+        }
+        self.record(row, &facts, change, *record)?;
+        Ok(row)
+    }
+
+    /// The record of a row that has none yet, or had none before what is done again now.
+    fn record(
+        &mut self,
+        row: i64,
+        facts: &Facts<'_>,
+        change: &Change<'_>,
+        record: Option<&Record>,
+    ) -> rusqlite::Result<()> {
+        let (_, outcome, ended_ms) = ended(change);
+        self.insert_record.execute(params![
+            row,
+            self.hand.run,
+            facts.tx as i64,
+            self.hand.upstream,
+            facts.mti(),
+            change.stage.unwrap_or(Stage::Intent).number(),
+            outcome,
+            facts.received_ms,
+            ended_ms,
+            change.attempts.unwrap_or(0),
+            facts.amount,
+            facts.transmission_time,
+            facts.stan,
+            facts.local_time,
+            change.rrn.as_deref().or(facts.rrn.as_deref()),
+            change.approval_code,
+            change.response_code,
+            facts.tid,
+            facts.currency,
+            record.and_then(|record| record.key).as_ref().map(|key| &key[..]),
+            record.map(|record| &record.body[..]),
+            facts.processing_code,
+            facts.mid,
+        ])?;
+        Ok(())
+    }
+
+    // -- what becomes of them ----------------------------------------------------------------------------------------
+
+    fn write(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
         let row = match change.found_by {
             FoundBy::New => self.insert(change)?,
             FoundBy::Row(row) => self.update(row, change)?,
@@ -98,14 +261,18 @@ impl<'c> Pen<'c> {
             let mut insert = self.conn.prepare_cached(schema::INSERT_NOTE)?;
             insert.execute(params![row, at.wall_ms, what, operator, reason, self.hand.upstream])?;
         }
-        let is_new = change.found_by == FoundBy::New;
-        let (is_underway, closed_at) = (change.is_underway(), change.closed_at());
-        Ok(Written { tx: change.tx, was: change.renamed, row, is_new, is_underway, closed_at })
+        Ok(Written::of(change, row))
     }
 
     fn update(&mut self, row: i64, change: &Change<'_>) -> rusqlite::Result<i64> {
         let (how, outcome, ended_ms) = ended(change);
-        if change.is_plain_end() {
+        if let Some(facts) = self.rows.facts(change.renamed.unwrap_or(change.tx)) {
+            let facts = Facts::of_bytes(facts).ok_or(rusqlite::Error::InvalidQuery)?;
+            self.record(row, &facts, change, None)?;
+            if change.superseded.is_none() && change.renamed.is_none() {
+                return Ok(row);
+            }
+        } else if change.is_plain_end() {
             self.end_record.execute(params![
                 row,
                 change.stage.map(Stage::number),
@@ -130,87 +297,55 @@ impl<'c> Pen<'c> {
             change.superseded,
         ])?;
         if change.renamed.is_some() || change.adopted {
+            self.unfold(row)?;
             let tx = change.tx as i64;
             self.conn.prepare_cached(schema::RENAME_IMAGE)?.execute(params![row, self.hand.run, tx])?;
         }
         Ok(row)
     }
 
-    fn insert(&mut self, change: &Change<'_>) -> rusqlite::Result<i64> {
-        let Some((request, record, at)) = &change.request else {
-            return Err(rusqlite::Error::InvalidQuery);
-        };
-        let row = self.hand.next_row;
-        self.hand.next_row += 1;
-        let (tx, mti) = (change.tx as i64, request.mti().digits());
-        let mti = std::str::from_utf8(&mti).unwrap_or_default();
-        if !change.needs_no_image() {
-            self.insert_image(row, tx, mti, request, *at)?;
+    /// The image of this row will be changed: it must not be in a sheet.
+    fn unfold(&mut self, row: i64) -> rusqlite::Result<()> {
+        if let Some(sheet) = sheet::of_row(self.conn, row)? {
+            let rows = rows_of(self.conn, &sheet, self.hand.run, self.now)?;
+            sheet::unfold(self.conn, &sheet)?;
+            self.page.unfolded.push((rows, self.now));
         }
-        let kept = rules::journal_record(request);
-        if record.is_none() && change.is_plain_intent() {
-            self.insert_intent.execute(params![
-                row,
-                self.hand.run,
-                tx,
-                self.hand.upstream,
-                mti,
-                at.wall_ms,
-                kept.amount,
-                kept.transmission_time,
-                kept.stan,
-                kept.local_time,
-                kept.rrn,
-                kept.tid,
-                kept.currency,
-                kept.processing_code,
-                kept.mid,
-            ])?;
-            return Ok(row);
-        }
-        let (_, outcome, ended_ms) = ended(change);
-        self.insert_record.execute(params![
-            row,
-            self.hand.run,
-            tx,
-            self.hand.upstream,
-            mti,
-            change.stage.unwrap_or(Stage::Intent).number(),
-            outcome,
-            at.wall_ms,
-            at.wall_ms,
-            ended_ms,
-            change.attempts.unwrap_or(0),
-            kept.amount,
-            kept.transmission_time,
-            kept.stan,
-            kept.local_time,
-            change.rrn.as_deref().or(kept.rrn.as_deref()),
-            change.approval_code,
-            change.response_code,
-            kept.tid,
-            kept.currency,
-            record.and_then(|record| record.key).as_ref().map(|key| &key[..]),
-            record.as_ref().map(|record| &record.body[..]),
-            kept.processing_code,
-            kept.mid,
-        ])?;
-        Ok(row)
-    }
-
-    fn insert_image(
-        &mut self,
-        row: i64,
-        tx: i64,
-        mti: &str,
-        request: &Request,
-        at: Now,
-    ) -> rusqlite::Result<()> {
-        let Hand { sealer, journal, run, upstream, image, identity, sealed, .. } = &mut *self.hand;
-        write_row_identity(identity, journal, row, *upstream, mti, at.wall_ms);
-        let nonce = sealer.seal(&image(request), identity, sealed).map_err(connection::unsealable)?;
-        self.insert_image.execute(params![row, *run, tx, sealer.key_id(), nonce, &sealed[..]])?;
         Ok(())
+    }
+}
+
+/// The rows of a sheet that is unfolded in this run.
+pub(super) fn rows_of(
+    conn: &Connection,
+    sheet: &Sheet,
+    run: i64,
+    now: Now,
+) -> rusqlite::Result<Vec<Unfolded>> {
+    let mut statement = conn.prepare_cached(schema::ENDED_BETWEEN)?;
+    let ended =
+        statement.query_map([sheet.id, sheet.last], |row| Ok((row.get(0)?, since(now, row.get(1)?))))?;
+    let ended: HashMap<i64, Duration> = ended.collect::<rusqlite::Result<_>>()?;
+    let row = |line: Line<'_>| Unfolded {
+        row: line.row,
+        tx: (sheet.run == run).then_some(line.facts.tx),
+        ended_ago: ended.get(&line.row).copied(),
+    };
+    Ok(sheet.lines()?.into_iter().map(row).collect())
+}
+
+impl Written {
+    fn of(change: &Change<'_>, row: i64) -> Written {
+        Written {
+            tx: change.tx,
+            was: change.renamed,
+            row,
+            is_new: change.found_by == FoundBy::New,
+            is_underway: change.is_underway(),
+            closed_at: change.closed_at(),
+            in_sheet: false,
+            facts: None,
+        }
     }
 }
 

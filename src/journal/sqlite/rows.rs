@@ -1,13 +1,17 @@
-//! Which rows this process knows, by transaction: those that are open, and those that are over and still have an image.
+//! Which rows this process knows, by transaction: those that are open, and those that are over and still have an image; and
+//! when images and sheets are to be erased.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hashbrown::HashMap;
 
 /// An image is kept so much longer than `lateWindow`, for what the core decided in its last moment and the disk has not
-/// taken yet. Together with the pause between two sweeps it is gone within a minute.
+/// taken yet.
 pub(super) const ERASE_GRACE: Duration = Duration::from_secs(10);
+/// A sheet is looked at so long after the images of what ended at once could go: by then nearly all has ended. Together
+/// with the grace and the pause between two sweeps it is gone within a minute after `lateWindow`.
+const SHEET_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Rows by transaction.
 pub(super) struct Rows {
@@ -16,15 +20,21 @@ pub(super) struct Rows {
     over: HashMap<u64, Closed>,
     /// What is over, in the order of its end; also what was opened again since.
     ends: VecDeque<End>,
+    /// What had ended when its sheet was unfolded: when its image is erased, its row, its transaction if that is known.
+    loose: BTreeSet<(Duration, i64, Option<u64>)>,
+    /// When each sheet is looked at, and its number, oldest first.
+    sheets: VecDeque<(Duration, i64)>,
     underway: usize,
     kept_for: Duration,
 }
 
-#[derive(Clone, Copy)]
 struct Open {
     row: i64,
     /// It is with the host, or its answer with the client.
     is_underway: bool,
+    in_sheet: bool,
+    /// What its record will have, as long as it has none.
+    facts: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Copy)]
@@ -32,10 +42,10 @@ struct Closed {
     row: i64,
     /// The uptime at which its image is erased.
     erase_at: Duration,
+    in_sheet: bool,
 }
 
 /// What was known of a transaction's row before a commit changed it.
-#[derive(Clone, Copy)]
 pub(super) struct Before {
     tx: u64,
     open: Option<Open>,
@@ -48,6 +58,28 @@ struct End {
     row: i64,
     /// Of what ended in an earlier run, nobody asks by transaction.
     tx: Option<u64>,
+    /// Its image is erased with its sheet.
+    in_sheet: bool,
+}
+
+/// What is to be erased now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Rows with images of their own.
+    pub(super) images: Vec<i64>,
+    /// Sheets that are to be looked at.
+    pub(super) sheets: Vec<i64>,
+    loose: usize,
+    ends: usize,
+}
+
+/// A row that was in a sheet and is not any more.
+pub(super) struct Unfolded {
+    pub(super) row: i64,
+    /// Its transaction, if it is of this run.
+    pub(super) tx: Option<u64>,
+    /// How long ago it ended, if it has.
+    pub(super) ended_ago: Option<Duration>,
 }
 
 impl Rows {
@@ -57,6 +89,8 @@ impl Rows {
             open: HashMap::new(),
             over: HashMap::new(),
             ends: VecDeque::new(),
+            loose: BTreeSet::new(),
+            sheets: VecDeque::new(),
             underway: 0,
             kept_for: late_window + ERASE_GRACE,
         }
@@ -80,23 +114,40 @@ impl Rows {
         }
     }
 
-    /// The row of a new transaction, which is open.
-    pub(super) fn begun(&mut self, tx: u64, row: i64, is_underway: bool) -> Before {
-        let open = self.put(tx, Open { row, is_underway });
+    /// What the record of a transaction will have, if it has none yet.
+    pub(super) fn facts(&self, tx: u64) -> Option<&[u8]> {
+        self.open.get(&tx)?.facts.as_deref()
+    }
+
+    /// The row of a new transaction, which is open. `facts`: its record is still to be written; `in_sheet`: where its image
+    /// is.
+    pub(super) fn begun(
+        &mut self,
+        tx: u64,
+        row: i64,
+        is_underway: bool,
+        in_sheet: bool,
+        facts: Option<Box<[u8]>>,
+    ) -> Before {
+        let open = self.put(tx, Open { row, is_underway, in_sheet, facts });
         Before { tx, open, over: None }
     }
 
-    /// It is open (again). What was known of it before.
+    /// It is open (again), and has a record. What was known of it before.
     pub(super) fn opened(&mut self, tx: u64, row: i64, is_underway: bool) -> Before {
-        Before { over: self.over.remove(&tx), ..self.begun(tx, row, is_underway) }
+        let (open, over) = (self.take(tx), self.over.remove(&tx));
+        let in_sheet = in_sheet(open.as_ref(), over);
+        self.put(tx, Open { row, is_underway, in_sheet, facts: None });
+        Before { tx, open, over }
     }
 
     /// It was over at this uptime. What was known of it before.
     pub(super) fn closed(&mut self, tx: u64, row: i64, uptime: Duration) -> Before {
         let open = self.take(tx);
         let erase_at = uptime + self.kept_for;
-        let over = self.over.insert(tx, Closed { row, erase_at });
-        self.ends.push_back(End { erase_at, row, tx: Some(tx) });
+        let in_sheet = in_sheet(open.as_ref(), self.over.get(&tx).copied());
+        let over = self.over.insert(tx, Closed { row, erase_at, in_sheet });
+        self.ends.push_back(End { erase_at, row, tx: Some(tx), in_sheet });
         Before { tx, open, over }
     }
 
@@ -117,43 +168,108 @@ impl Rows {
     }
 
     fn put(&mut self, tx: u64, open: Open) -> Option<Open> {
-        let before = self.open.insert(tx, open);
         self.underway += usize::from(open.is_underway);
-        self.underway -= usize::from(before.is_some_and(|before| before.is_underway));
+        let before = self.open.insert(tx, open);
+        self.underway -= usize::from(before.as_ref().is_some_and(|before| before.is_underway));
         before
     }
 
     fn take(&mut self, tx: u64) -> Option<Open> {
         let before = self.open.remove(&tx);
-        self.underway -= usize::from(before.is_some_and(|before| before.is_underway));
+        self.underway -= usize::from(before.as_ref().is_some_and(|before| before.is_underway));
         before
     }
 
-    /// What earlier runs left: rows and how long ago each ended, oldest end first.
-    pub(super) fn left_over(&mut self, now: Duration, rows: impl Iterator<Item = (i64, Duration)>) {
+    // -- sheets ------------------------------------------------------------------------------------------------------
+
+    /// The youngest sheet: when the last of its intents came, by uptime, and its number.
+    pub(super) fn sheet(&mut self, uptime: Duration, id: i64) {
+        self.sheets.push_back((uptime + self.kept_for + SHEET_PATIENCE, id));
+    }
+
+    /// These rows have images of their own from now on.
+    pub(super) fn unfolded(&mut self, now: Duration, rows: &[Unfolded]) {
+        for Unfolded { row, tx, ended_ago } in rows {
+            if let Some(open) = tx.and_then(|tx| self.open.get_mut(&tx)) {
+                // Its end is still to come.
+                open.in_sheet = false;
+                continue;
+            }
+            let (erase_at, tx) = match tx.and_then(|tx| self.over.get_mut(&tx)) {
+                Some(over) => {
+                    over.in_sheet = false;
+                    (Some(over.erase_at), *tx)
+                }
+                // Nobody asks for it any more.
+                None => (ended_ago.map(|ago| now + self.kept_for.saturating_sub(ago)), None),
+            };
+            self.loose.extend(erase_at.map(|erase_at| (erase_at, *row, tx)));
+        }
+    }
+
+    /// Which images are in sheets is not certain: each is erased by itself, too.
+    pub(super) fn doubt_sheets(&mut self) {
+        self.open.values_mut().for_each(|open| open.in_sheet = false);
+        self.over.values_mut().for_each(|closed| closed.in_sheet = false);
+        self.ends.iter_mut().for_each(|end| end.in_sheet = false);
+    }
+
+    // -- what is erased ----------------------------------------------------------------------------------------------
+
+    /// What earlier runs left: rows with images of their own and sheets, and how long ago each ended, or came.
+    pub(super) fn left_over(
+        &mut self,
+        now: Duration,
+        rows: impl Iterator<Item = (i64, Duration)>,
+        sheets: impl Iterator<Item = (i64, Duration)>,
+    ) {
         let kept_for = self.kept_for;
-        let end = |(row, ago)| End { erase_at: now + kept_for.saturating_sub(ago), row, tx: None };
+        let end =
+            |(row, ago)| End { erase_at: now + kept_for.saturating_sub(ago), row, tx: None, in_sheet: false };
         self.ends.extend(rows.map(end));
         self.ends.make_contiguous().sort_by_key(|end| end.erase_at);
+        let look_at = |(id, ago)| (now + (kept_for + SHEET_PATIENCE).saturating_sub(ago), id);
+        self.sheets.extend(sheets.map(look_at));
+        self.sheets.make_contiguous().sort();
     }
 
-    /// Of the first `most` entries that are due, the rows whose images are to be erased; and how many entries that are.
-    /// What was opened again is passed over.
-    pub(super) fn due(&self, now: Duration, most: usize) -> (Vec<i64>, usize) {
-        let due: Vec<&End> = self.ends.iter().take(most).take_while(|end| end.erase_at <= now).collect();
-        let is_over = |end: &&&End| end.tx.is_none_or(|tx| self.is_over_since(tx, now));
-        (due.iter().filter(is_over).map(|end| end.row).collect(), due.len())
+    /// What is due, of the first `most` rows and the first `most_sheets` sheets. What was opened again is passed over.
+    pub(super) fn due(&self, now: Duration, most: usize, most_sheets: usize) -> Due {
+        let mut due = Due::default();
+        // These first: whether they are still over is known as long as their ends are.
+        for (_, row, tx) in self.loose.iter().take(most).take_while(|(erase_at, ..)| *erase_at <= now) {
+            due.loose += 1;
+            due.images.extend(Some(*row).filter(|_| tx.is_none_or(|tx| self.is_over_since(tx, now))));
+        }
+        let ends = self.ends.iter().take(most - due.loose).take_while(|end| end.erase_at <= now);
+        for end in ends {
+            due.ends += 1;
+            let is_over = || end.tx.is_none_or(|tx| self.is_over_since(tx, now));
+            due.images.extend(Some(end.row).filter(|_| !end.in_sheet && is_over()));
+        }
+        let sheets = self.sheets.iter().take(most_sheets).take_while(|(look_at, _)| *look_at <= now);
+        due.sheets.extend(sheets.map(|(_, id)| *id));
+        due
     }
 
-    /// The images of the first `count` entries are erased. Whether more are due.
-    pub(super) fn erased(&mut self, now: Duration, count: usize) -> bool {
-        for tx in (0..count).map_while(|_| self.ends.pop_front()).filter_map(|end| end.tx).collect::<Vec<_>>()
-        {
-            if self.is_over_since(tx, now) {
+    /// That is erased; sheets, or unfolded.
+    pub(super) fn erased(&mut self, now: Duration, due: &Due) {
+        for _ in 0..due.loose {
+            self.loose.pop_first();
+        }
+        for end in self.ends.drain(..due.ends.min(self.ends.len())).collect::<Vec<_>>() {
+            if let Some(tx) = end.tx.filter(|tx| self.is_over_since(*tx, now)) {
                 self.over.remove(&tx);
             }
         }
-        self.ends.front().is_some_and(|end| end.erase_at <= now)
+        self.sheets.drain(..due.sheets.len().min(self.sheets.len()));
+    }
+
+    /// Whether anything is due.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.loose.first().is_some_and(|(erase_at, ..)| *erase_at <= now)
+            || self.ends.front().is_some_and(|end| end.erase_at <= now)
+            || self.sheets.front().is_some_and(|(look_at, _)| *look_at <= now)
     }
 
     /// Whether it is over, and its time too.
@@ -162,12 +278,26 @@ impl Rows {
     }
 }
 
+fn in_sheet(open: Option<&Open>, over: Option<Closed>) -> bool {
+    open.is_some_and(|open| open.in_sheet) || over.is_some_and(|closed| closed.in_sheet)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
+    }
+
+    fn due(rows: &Rows, at: u64, most: usize) -> Vec<i64> {
+        rows.due(seconds(at), most, most).images
+    }
+
+    fn erase(rows: &mut Rows, at: u64, most: usize) -> bool {
+        let due = rows.due(seconds(at), most, most);
+        rows.erased(seconds(at), &due);
+        rows.is_due(seconds(at))
     }
 
     #[test]
@@ -179,14 +309,14 @@ mod tests {
         }
         rows.opened(2, 20, false);
         assert_eq!((rows.open(), rows.get(2), rows.get(3)), (1, Some((20, true)), Some((30, false))));
-        assert_eq!(rows.due(seconds(600), 10), (vec![], 0));
-        assert_eq!(rows.due(seconds(603), 10), (vec![10, 30], 3));
-        assert_eq!(rows.due(seconds(603), 2), (vec![10], 2));
-        assert!(rows.erased(seconds(603), 2));
-        assert!(!rows.erased(seconds(603), 1));
+        assert_eq!(due(&rows, 600, 10), [0; 0]);
+        assert_eq!(due(&rows, 603, 10), [10, 30]);
+        assert_eq!(due(&rows, 603, 2), [10]);
+        assert!(erase(&mut rows, 603, 2));
+        assert!(!erase(&mut rows, 603, 1));
         assert_eq!((rows.get(1), rows.get(2)), (None, Some((20, true))));
         rows.closed(2, 20, seconds(700));
-        assert_eq!((rows.open(), rows.due(seconds(1300), 10).0), (0, vec![20]));
+        assert_eq!((rows.open(), due(&rows, 1300, 10)), (0, vec![20]));
     }
 
     #[test]
@@ -223,7 +353,7 @@ mod tests {
         assert_eq!((rows.open(), rows.underway()), (1, 1));
         assert_eq!((rows.get(1), rows.get(2), rows.get(3)), (Some((10, true)), None, None));
         // It was put into the order of ends; what is open is not erased.
-        assert_eq!(rows.due(seconds(601), 10), (vec![], 1));
+        assert_eq!(due(&rows, 601, 10), [0; 0]);
     }
 
     #[test]
@@ -232,17 +362,83 @@ mod tests {
         rows.closed(1, 10, seconds(0));
         rows.forget(1);
         rows.opened(2, 10, false);
-        assert_eq!(rows.due(seconds(600), 10), (vec![], 1));
+        assert_eq!(due(&rows, 600, 10), [0; 0]);
         rows.closed(2, 10, seconds(300));
-        assert_eq!(rows.due(seconds(899), 10).0, Vec::<i64>::new());
-        assert_eq!(rows.due(seconds(900), 10).0, [10]);
+        assert_eq!(due(&rows, 899, 10), [0; 0]);
+        assert_eq!(due(&rows, 900, 10), [10]);
     }
 
     #[test]
     fn what_an_earlier_run_left_is_erased_when_its_time_is_over() {
         let mut rows = Rows::new(seconds(590));
-        rows.left_over(seconds(5), [(7, seconds(10_000)), (9, seconds(0)), (8, seconds(100))].into_iter());
-        assert_eq!(rows.due(seconds(5), 10).0, [7]);
-        assert_eq!(rows.due(seconds(505), 10).0, [7, 8]);
+        let ended = [(7, seconds(10_000)), (9, seconds(0)), (8, seconds(100))];
+        rows.left_over(seconds(5), ended.into_iter(), [(1, seconds(9_000)), (5, seconds(100))].into_iter());
+        assert_eq!(rows.due(seconds(5), 10, 10), Due { images: vec![7], sheets: vec![1], ends: 1, loose: 0 });
+        assert_eq!(due(&rows, 505, 10), [7, 8]);
+        assert_eq!(rows.due(seconds(520), 10, 1).sheets, [1]);
+        assert_eq!(rows.due(seconds(520), 10, 10).sheets, [1, 5]);
+    }
+
+    /// Three in sheet 10, of which the first two end.
+    fn sheet() -> Rows {
+        let mut rows = Rows::new(seconds(590));
+        for tx in 1..=3 {
+            rows.begun(tx, 9 + tx as i64, true, true, Some(Box::default()));
+        }
+        rows.sheet(seconds(0), 10);
+        rows.closed(1, 10, seconds(1));
+        rows.closed(2, 11, seconds(100));
+        rows
+    }
+
+    #[test]
+    fn images_in_a_sheet_are_erased_with_it() {
+        let mut rows = sheet();
+        rows.closed(3, 12, seconds(2));
+        assert_eq!(rows.due(seconds(614), 10, 10).sheets, [0; 0]);
+        assert_eq!(rows.due(seconds(615), 10, 10), Due { sheets: vec![10], ends: 1, ..Due::default() });
+        assert!(!erase(&mut rows, 615, 10));
+        assert_eq!((rows.get(1), rows.get(2)), (None, Some((11, false))));
+    }
+
+    #[test]
+    fn images_of_a_sheet_that_was_unfolded_are_erased_one_by_one() {
+        let mut rows = sheet();
+        assert!(!erase(&mut rows, 615, 10));
+        let unfolded = |row, ended_ago: Option<u64>| Unfolded {
+            row,
+            tx: Some(row.unsigned_abs() - 9),
+            ended_ago: ended_ago.map(seconds),
+        };
+        rows.unfolded(seconds(615), &[unfolded(10, Some(614)), unfolded(11, Some(515)), unfolded(12, None)]);
+        assert!(rows.is_due(seconds(615)));
+        assert_eq!(due(&rows, 615, 10), [10], "its time was over before its sheet was unfolded");
+        assert!(!erase(&mut rows, 615, 10));
+        rows.closed(3, 12, seconds(620));
+        assert_eq!((due(&rows, 699, 10), due(&rows, 700, 10)), (vec![], vec![11]));
+        assert!(!erase(&mut rows, 700, 10));
+        assert_eq!((due(&rows, 1219, 10), due(&rows, 1220, 10)), (vec![], vec![12]));
+    }
+
+    #[test]
+    fn what_was_opened_again_after_its_sheet_was_unfolded_is_erased_after_its_second_end() {
+        let mut rows = sheet();
+        rows.unfolded(seconds(101), &[Unfolded { row: 11, tx: Some(2), ended_ago: Some(seconds(1)) }]);
+        rows.opened(2, 11, false);
+        assert_eq!(due(&rows, 700, 10), [0; 0]);
+        rows.closed(2, 11, seconds(300));
+        assert_eq!((due(&rows, 899, 10), due(&rows, 900, 10)), (vec![], vec![11, 11]));
+        rows.doubt_sheets();
+        assert_eq!(due(&rows, 900, 10), [11, 10, 11, 11]);
+    }
+
+    #[test]
+    fn facts_are_known_until_there_is_a_record_and_again_when_that_is_undone() {
+        let mut rows = sheet();
+        assert!(rows.facts(3).is_some() && rows.facts(1).is_none());
+        let before = rows.opened(3, 12, true);
+        assert!(rows.facts(3).is_none());
+        rows.restore(before);
+        assert!(rows.facts(3).is_some());
     }
 }

@@ -8,12 +8,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::batch::Batch;
 use super::connection::{self, Trouble};
 use super::mover::{self, Mover};
-use super::pen::{Hand, ImageOf, Pen, Written};
+use super::pen::{Hand, ImageOf, Page, Pen};
 use super::rows::{Before, Rows};
 use crate::journal::disk::{Commit, Disk, Fate};
-use crate::journal::schema;
 use crate::journal::seal::{Keyring, Sealer};
 use crate::journal::{Durability, JournalError, Options, UpstreamIdentity};
+use crate::journal::{schema, sheet};
 use crate::time::Now;
 
 /// Pages that any commit writes, and changes that share a page beyond that: about what is measured under load.
@@ -76,8 +76,7 @@ impl Store {
                 conn.query_row("SELECT value FROM settings WHERE name = 'journal'", [], |row| row.get(0))?;
             let run = connection::next_run(&conn)?;
             let upstream = connection::upstream_id(&conn, upstream)?;
-            let last: i64 =
-                conn.query_row("SELECT COALESCE(MAX(id), 0) FROM records", [], |row| row.get(0))?;
+            let last: i64 = conn.query_row(schema::LAST_ROW, [], |row| row.get(0))?;
             Ok((journal, run, upstream, last))
         };
         let (journal, run, upstream, last) = read().map_err(|error| connection::refusal(&path, &error))?;
@@ -103,16 +102,20 @@ impl Store {
         &self.options.file
     }
 
+    /// The number of this run.
+    pub(super) fn run(&self) -> i64 {
+        self.hand.run
+    }
+
     /// What ended before this start is erased when its time is over by the wall clock; at once if that went back.
     fn load_ended(&mut self, now: Now) -> rusqlite::Result<()> {
-        let mut statement = self.conn.prepare(schema::ENDED)?;
-        let ended = statement.query_map([], |row| {
-            let (row, ended_ms): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
-            let ago = u64::try_from(now.wall_ms.saturating_sub(ended_ms.unwrap_or(0))).unwrap_or(u64::MAX);
-            Ok((row, Duration::from_millis(ago)))
-        })?;
-        let ended: Vec<(i64, Duration)> = ended.collect::<rusqlite::Result<_>>()?;
-        self.rows.left_over(now.uptime, ended.into_iter());
+        let read = |sql: &str| -> rusqlite::Result<Vec<(i64, Duration)>> {
+            let mut statement = self.conn.prepare(sql)?;
+            let found = statement.query_map([], |row| Ok((row.get(0)?, since(now, row.get(1)?))))?;
+            found.collect()
+        };
+        let (ended, sheets) = (read(schema::ENDED)?, read(schema::SHEETS)?);
+        self.rows.left_over(now.uptime, ended.into_iter(), sheets.into_iter());
         Ok(())
     }
 
@@ -151,7 +154,7 @@ impl Store {
     fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Done, Refused> {
         let begun = self.conn.execute_batch("BEGIN IMMEDIATE");
         begun.map_err(|error| Refused::Before(Trouble::of(&error)))?;
-        let (written, bad) = self.write_rows(batch, singly).map_err(|error| {
+        let Page { written, sheets, unfolded, bad } = self.write_rows(batch, singly).map_err(|error| {
             let _ = self.conn.execute_batch("ROLLBACK");
             match connection::is_of_the_row(&error) {
                 true => Refused::Row,
@@ -166,11 +169,17 @@ impl Store {
             return Err(refused);
         }
         self.log_pages += COMMIT_PAGES + batch.changes.len() / CHANGES_A_PAGE;
+        sheets.into_iter().for_each(|(id, at)| self.rows.sheet(at.uptime, id));
+        for (rows, at) in unfolded {
+            self.rows.unfolded(at.uptime, &rows);
+        }
         let mut before = Vec::with_capacity(written.len());
         for row in written {
             before.extend(row.was.map(|was| self.rows.forget(was)));
             before.push(match row.closed_at {
-                None if row.is_new => self.rows.begun(row.tx, row.row, row.is_underway),
+                None if row.is_new => {
+                    self.rows.begun(row.tx, row.row, row.is_underway, row.in_sheet, row.facts)
+                }
                 None => self.rows.opened(row.tx, row.row, row.is_underway),
                 Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
             });
@@ -212,35 +221,32 @@ impl Store {
     }
 
     /// `singly`: what is refused by itself is left out.
-    fn write_rows(&mut self, batch: &Batch<'_>, singly: bool) -> rusqlite::Result<(Vec<Written>, Vec<u64>)> {
-        let mut pen = Pen::new(&self.conn, &mut self.hand)?;
-        let (mut written, mut bad) = (Vec::with_capacity(batch.changes.len()), Vec::new());
-        for change in &batch.changes {
-            let one = if singly { pen.write_alone(change) } else { pen.write(change) };
-            match one {
-                Ok(row) => written.push(row),
-                Err(error) if connection::is_of_the_row(&error) && singly => bad.push(change.tx),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((written, bad))
+    fn write_rows(&mut self, batch: &Batch<'_>, singly: bool) -> rusqlite::Result<Page> {
+        let pen = Pen::new(&self.conn, &mut self.hand, &self.rows, batch.at)?;
+        if singly { pen.write_singly(&batch.changes) } else { pen.write_all(&batch.changes) }
     }
 
     /// Whether the intent of this transaction, committed with an unknown outcome, is there. From then on it is open.
     pub(super) fn read_back(&mut self, tx: u64) -> rusqlite::Result<bool> {
         let Some(at) = self.doubtful.iter().position(|(other, _)| *other == tx) else { return Ok(false) };
         let row = self.doubtful[at].1;
-        let is_there = self
+        let has_record = self
             .conn
             .prepare_cached(schema::IS_THERE)?
             .query_row(params![row, self.hand.run, tx as i64], |_| Ok(()))
             .optional()?
             .is_some();
+        let sheet = sheet::of_row(&self.conn, row)?.filter(|sheet| sheet.run == self.hand.run);
+        let line = match &sheet {
+            Some(sheet) => sheet.lines()?.into_iter().find(|line| line.row == row && line.facts.tx == tx),
+            None => None,
+        };
         self.doubtful.swap_remove(at);
-        if is_there {
-            self.rows.opened(tx, row, true);
+        if has_record || line.is_some() {
+            let facts = line.as_ref().filter(|_| !has_record).map(|line| line.bytes.into());
+            self.rows.begun(tx, row, true, line.is_some(), facts);
         }
-        Ok(is_there)
+        Ok(has_record || line.is_some())
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), Refused> {
@@ -295,6 +301,7 @@ impl Store {
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
         connection::checkpoint(&conn).map_err(trouble)?;
         self.conn = conn;
+        self.rows.doubt_sheets();
         Ok(())
     }
 
@@ -317,6 +324,12 @@ impl Store {
         self.be_alone();
         let _ = connection::checkpoint(&self.conn);
     }
+}
+
+/// How long ago this was, by the wall clock: long ago, if that went back or it is not known.
+pub(super) fn since(now: Now, wall_ms: Option<i64>) -> Duration {
+    let ago = now.wall_ms.saturating_sub(wall_ms.unwrap_or(0));
+    Duration::from_millis(u64::try_from(ago).unwrap_or(u64::MAX))
 }
 
 /// Why a batch is not there.

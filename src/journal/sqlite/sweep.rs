@@ -1,14 +1,18 @@
 //! The sweep: what is over long enough goes, and the log is moved into the database.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::connection::{self, Trouble};
+use super::pen;
+use super::rows::{ERASE_GRACE, Unfolded};
 use super::store::Store;
-use crate::journal::schema;
+use crate::journal::{schema, sheet};
 use crate::time::Now;
 
 /// Images erased, and records deleted, in one commit: it must not keep intents waiting.
 const SWEEP_MAX: usize = 1000;
+/// Sheets erased, of at most [`LINES_MAX`](sheet::LINES_MAX) images each.
+const SHEETS_MAX: usize = 20;
 
 impl Store {
     /// Erases images and deletes records whose time is over, then empties the log into the database. Whether there is
@@ -34,17 +38,46 @@ impl Store {
     }
 
     fn erase_images(&mut self, now: Now) -> rusqlite::Result<bool> {
-        let (rows, count) = self.rows.due(now.uptime, SWEEP_MAX);
-        if !rows.is_empty() {
+        let due = self.rows.due(now.uptime, SWEEP_MAX, SHEETS_MAX);
+        let mut unfolded = Vec::new();
+        if !due.images.is_empty() || !due.sheets.is_empty() {
             self.conn.execute_batch("BEGIN IMMEDIATE")?;
             let mut statement = self.conn.prepare_cached(schema::ERASE_IMAGE)?;
-            for row in rows {
+            for row in &due.images {
                 statement.execute([row])?;
             }
             drop(statement);
+            for id in &due.sheets {
+                unfolded.extend(self.erase_sheet(*id, now)?);
+            }
             self.conn.execute_batch("COMMIT")?;
         }
-        Ok(self.rows.erased(now.uptime, count))
+        self.rows.erased(now.uptime, &due);
+        self.rows.unfolded(now.uptime, &unfolded);
+        Ok(self.rows.is_due(now.uptime))
+    }
+
+    /// Erases a sheet if the time of all its rows is over, else unfolds it: those rows.
+    fn erase_sheet(&self, id: i64, now: Now) -> rusqlite::Result<Vec<Unfolded>> {
+        let kept_for = self.options.late_window + ERASE_GRACE;
+        let ended_by = now.wall_ms.saturating_sub(connection::millis(kept_for));
+        let mut is_over = self.conn.prepare_cached(schema::SHEET_IS_OVER)?;
+        match is_over.query_row([id, ended_by], |row| row.get(0)).optional()? {
+            // It was unfolded.
+            None => Ok(Vec::new()),
+            Some(true) => {
+                self.conn.prepare_cached(schema::DELETE_SHEET)?.execute([id])?;
+                Ok(Vec::new())
+            }
+            Some(false) => self.unfold(id, now),
+        }
+    }
+
+    fn unfold(&self, id: i64, now: Now) -> rusqlite::Result<Vec<Unfolded>> {
+        let Some(sheet) = sheet::of_row(&self.conn, id)? else { return Ok(Vec::new()) };
+        let rows = pen::rows_of(&self.conn, &sheet, self.run(), now)?;
+        sheet::unfold(&self.conn, &sheet)?;
+        Ok(rows)
     }
 
     fn delete_records(&mut self, now: Now) -> rusqlite::Result<bool> {
@@ -62,7 +95,17 @@ impl Store {
         }
         let Some((last, _)) = old.last().copied() else { return Ok(false) };
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        let mut unfolded = Vec::new();
         {
+            // What a sheet has and `records` has not is an intent: so no record goes before its sheet.
+            let sheets = self
+                .conn
+                .prepare_cached(schema::SHEETS_UP_TO)?
+                .query_map([last], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            for id in sheets {
+                unfolded.extend(self.unfold(id, now)?);
+            }
             let mut delete = self.conn.prepare_cached("DELETE FROM records WHERE id = ?1")?;
             let mut erase = self.conn.prepare_cached("DELETE FROM images WHERE id = ?1")?;
             for (row, _) in old.iter().filter(|(_, closed)| *closed) {
@@ -72,6 +115,7 @@ impl Store {
             self.conn.prepare_cached(schema::DELETE_NOTES)?.execute([last])?;
         }
         self.conn.execute_batch("COMMIT")?;
+        self.rows.unfolded(now.uptime, &unfolded);
         // What is old and open stays until somebody deals with it, and is looked at again after the next start.
         self.swept = last;
         Ok(old.len() == SWEEP_MAX)

@@ -1,0 +1,250 @@
+//! Intents lie in sheets, those of a commit together: found there, taken out when that has to be, erased in time.
+
+use std::time::Duration;
+
+use socketqueue::dialect::RequestClass;
+use socketqueue::journal::desk::{Filter, Reader, Which, verify};
+use socketqueue::journal::seal::Keyring;
+use socketqueue::journal::sqlite::Sqlite;
+use socketqueue::journal::{JournalError, Stage};
+use socketqueue::mux::{FinalState, JournalOp};
+use socketqueue::rules::AnswerRecord;
+
+use crate::desk::*;
+
+const SHEETS: &str = "SELECT COUNT(*) FROM sheets";
+const RECORDS: &str = "SELECT COUNT(*) FROM records";
+const OWN_IMAGES: &str = "SELECT COUNT(*) FROM images";
+
+/// Three intents in a sheet, of which these have ended.
+fn with_a_sheet(desk: &Desk, ended: impl IntoIterator<Item = u64>) -> Sqlite {
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, (1..=3).map(intent));
+    verdicts(&mut journal, 3);
+    assert_eq!((number(desk.path(), SHEETS), number(desk.path(), RECORDS)), (1, 0));
+    submit(&mut journal, ended.into_iter().map(delivered));
+    flush(&mut journal);
+    journal
+}
+
+/// When a sheet that was made now is looked at.
+fn erased_after(desk: &Desk) -> Duration {
+    desk.options.late_window + GRACE + SHEET_PATIENCE
+}
+
+/// Rows and their stages, as `journal list` has them.
+fn listed(reader: &Reader, which: Which) -> Vec<(i64, Stage)> {
+    reader.entries(Filter::of(which)).unwrap().map(|entry| entry.map(|e| (e.row, e.stage)).unwrap()).collect()
+}
+
+#[test]
+fn a_sheet_is_erased_when_the_time_of_all_its_rows_is_over() {
+    let desk = Desk::new();
+    let journal = with_a_sheet(&desk, 1..=3);
+    assert_eq!((number(desk.path(), OWN_IMAGES), number(desk.path(), RECORDS)), (0, 3));
+    desk.later(erased_after(&desk) - Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!(number(desk.path(), IMAGES), 3);
+    desk.later(Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!((number(desk.path(), IMAGES), number(desk.path(), RECORDS)), (0, 3));
+}
+
+#[test]
+fn a_sheet_is_unfolded_for_what_takes_longer() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, [1]);
+    desk.later(Duration::from_secs(100));
+    submit(&mut journal, [delivered(3)]);
+    flush(&mut journal);
+    desk.later(erased_after(&desk) - Duration::from_secs(100));
+    journal.sweep();
+    assert_eq!((number(desk.path(), SHEETS), number(desk.path(), OWN_IMAGES)), (0, 2));
+    assert_eq!(number(desk.path(), "SELECT SUM(id) FROM images"), 2 + 3);
+    assert_eq!(number(desk.path(), "SELECT stage FROM records WHERE id = 2"), Stage::Intent.number());
+    // That of the one that ended later goes in its time, and that of the one that is open stays.
+    desk.later(Duration::from_secs(100) - SHEET_PATIENCE - Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!(number(desk.path(), OWN_IMAGES), 2);
+    desk.later(Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!(number(desk.path(), "SELECT id FROM images"), 2);
+    // It ends as any other.
+    submit(&mut journal, [delivered(2)]);
+    flush(&mut journal);
+    assert_eq!(number(desk.path(), "SELECT outcome FROM records WHERE id = 2"), 2);
+    desk.later(desk.options.late_window + GRACE);
+    journal.sweep();
+    assert_eq!(number(desk.path(), IMAGES), 0);
+}
+
+#[test]
+fn images_of_a_sheet_from_an_earlier_run_are_erased_in_time() {
+    let desk = Desk::new();
+    drop(with_a_sheet(&desk, 1..=3));
+    desk.later(desk.options.late_window);
+    let (mut journal, _) = desk.open();
+    let row = journal.take_lately().first().map(|row| row.row).unwrap();
+    assert_eq!((row, number(desk.path(), SHEETS)), (1, 1));
+    // The host approves one after all: it has to go on under another id, and the others are over as they were.
+    submit(
+        &mut journal,
+        [
+            JournalOp::Adopt { id: id(9), row },
+            JournalOp::Reopened { id: id(9), was: id(9) },
+            JournalOp::Owed { id: id(9) },
+        ],
+    );
+    flush(&mut journal);
+    assert_eq!((number(desk.path(), SHEETS), number(desk.path(), OWN_IMAGES)), (0, 3));
+    desk.later(GRACE - Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!(number(desk.path(), IMAGES), 3);
+    desk.later(Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!(number(desk.path(), "SELECT id FROM images"), 1);
+    drop(journal);
+    let rows = desk.open().1;
+    assert_eq!(rows.iter().map(|row| row.was).collect::<Vec<_>>(), [id(1).bits()]);
+    assert!(rows[0].image.starts_with(b"0200"));
+}
+
+#[test]
+fn a_sheet_whose_rows_a_start_finds_closed_stays_until_its_time() {
+    let desk = Desk::new();
+    drop(with_a_sheet(&desk, 1..=3));
+    let (journal, open) = desk.open();
+    assert!(open.is_empty());
+    desk.later(erased_after(&desk) - Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!((number(desk.path(), IMAGES), number(desk.path(), SHEETS)), (3, 1));
+    desk.later(Duration::from_millis(1));
+    journal.sweep();
+    assert_eq!(number(desk.path(), IMAGES), 0);
+}
+
+/// A row of a sheet that has no record is an intent. So a record is never deleted before its sheet, or what was delivered
+/// would be reversed after the next start.
+#[test]
+fn what_was_over_does_not_come_back_when_its_record_goes_first() {
+    let mut desk = Desk::new();
+    desk.options.keep_records = Duration::from_secs(60);
+    let journal = with_a_sheet(&desk, [1, 3]);
+    desk.later(Duration::from_secs(61));
+    journal.sweep();
+    assert_eq!((number(desk.path(), "SELECT id FROM records"), number(desk.path(), SHEETS)), (2, 0));
+    assert_eq!(number(desk.path(), "SELECT id FROM images"), 2);
+    drop(journal);
+    let (mut journal, open) = desk.open();
+    assert_eq!(open.iter().map(|row| row.was).collect::<Vec<_>>(), [id(2).bits()]);
+    // Row numbers are never given away twice.
+    submit(&mut journal, [intent(4)]);
+    verdicts(&mut journal, 1);
+    assert_eq!(number(desk.path(), "SELECT id FROM sheets"), 3);
+}
+
+#[test]
+fn what_was_opened_again_in_the_same_run_leaves_its_sheet_and_the_others_do_too() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, [1, 2]);
+    submit(&mut journal, [JournalOp::Reopened { id: id(8), was: id(1) }]);
+    flush(&mut journal);
+    assert_eq!((number(desk.path(), SHEETS), number(desk.path(), OWN_IMAGES)), (0, 3));
+    submit(&mut journal, [end(8, FinalState::Reversed), delivered(3)]);
+    flush(&mut journal);
+    desk.later(desk.options.late_window + GRACE);
+    journal.sweep();
+    assert_eq!((number(desk.path(), IMAGES), number(desk.path(), RECORDS)), (0, 3));
+    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM records WHERE stage = 7"), 3);
+}
+
+#[test]
+fn intents_are_shown_beside_the_gateway_that_has_them() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, [1]);
+    let answer = Box::new(AnswerRecord { response_code: Some("000".into()), ..AnswerRecord::default() });
+    submit(&mut journal, [JournalOp::Answered { id: id(2), class: RequestClass::Approved, answer }]);
+    flush(&mut journal);
+    let reader = Reader::open(desk.path()).unwrap();
+    let (closed, approved, intent) = ((1, Stage::Closed), (2, Stage::AnsweredApproved), (3, Stage::Intent));
+    assert_eq!(listed(&reader, Which::All), [closed, approved, intent]);
+    assert_eq!(listed(&reader, Which::Open), [approved, intent]);
+    assert_eq!(listed(&reader, Which::At(Stage::Intent)), [intent]);
+    assert_eq!(listed(&reader, Which::Closed), [closed]);
+    for (filter, rows) in [
+        (Filter { tid: Some("10000001".into()), ..Filter::of(Which::Open) }, 2),
+        (Filter { tid: Some("10000002".into()), ..Filter::of(Which::Open) }, 0),
+        (Filter { since_ms: Some(START_MS), ..Filter::of(Which::Open) }, 2),
+        (Filter { since_ms: Some(START_MS + 1), ..Filter::of(Which::Open) }, 0),
+        (Filter { before_ms: Some(START_MS), ..Filter::of(Which::Open) }, 0),
+    ] {
+        assert_eq!(reader.entries(filter.clone()).unwrap().count(), rows, "{filter:?}");
+    }
+    let entries = [1, 2, 3].map(|row| reader.entry(row).unwrap().unwrap());
+    assert!(entries.iter().all(|entry| entry.key_id.is_some() && entry.key_id == entries[0].key_id));
+    let of_intent = &entries[2];
+    assert_eq!((of_intent.id, of_intent.told, of_intent.is_of_before), (3, 3, false));
+    assert_eq!((of_intent.mti.as_str(), of_intent.stan.as_deref()), ("0200", Some("000003")));
+    assert_eq!(
+        (of_intent.amount.as_deref(), of_intent.tid.as_deref()),
+        (Some("000000001000"), Some("10000001"))
+    );
+    assert_eq!(of_intent.upstream, upstream());
+    // What an intent has, its record has.
+    let told = |entry: &socketqueue::journal::desk::Entry| {
+        let entry = entry.clone();
+        (
+            entry.mid,
+            entry.currency,
+            entry.processing_code,
+            entry.transmission_time,
+            entry.local_time,
+            entry.received_ms,
+        )
+    };
+    assert_eq!(told(&entries[0]), told(of_intent));
+    assert_eq!(reader.entry(4).unwrap(), None);
+    assert_eq!([1, 2, 3, 4].map(|id| reader.row_of(id).unwrap()), [Some(1), Some(2), Some(3), None]);
+    let counts = reader.counts().unwrap();
+    for (stage, count) in counts {
+        let expected = matches!(stage, Stage::Closed | Stage::AnsweredApproved | Stage::Intent);
+        assert_eq!(count, u64::from(expected), "{stage:?}");
+    }
+    let keys = Keyring::load(&desk.options, false).unwrap();
+    let findings = verify(&reader, &keys).unwrap();
+    assert!(findings.is_sound() && findings.sealed == 3, "{findings:?}");
+    // After a sudden end they are of before.
+    drop(journal);
+    let _started = desk.open();
+    assert!(Reader::open(desk.path()).unwrap().entry(3).unwrap().unwrap().is_of_before);
+}
+
+#[test]
+fn a_damaged_sheet_with_an_open_row_is_refused() {
+    let desk = Desk::new();
+    drop(with_a_sheet(&desk, [1]));
+    let conn = rusqlite::Connection::open(desk.path()).unwrap();
+    conn.execute("UPDATE sheets SET lines = substr(lines, 2)", []).unwrap();
+    drop(conn);
+    match desk.try_open(&desk.options).map(drop) {
+        Err(JournalError::Damaged { what, .. }) => assert_eq!(what, "the sheet of row 1 is damaged"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// More than one sheet has room for, and messages that have none in any.
+#[test]
+fn a_long_commit_makes_several_sheets() {
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    submit(&mut journal, (1..=300).map(intent));
+    verdicts(&mut journal, 300);
+    assert_eq!(number(desk.path(), SHEETS), 3);
+    assert_eq!(number(desk.path(), "SELECT MAX(last - id + 1) FROM sheets"), 128);
+    let reader = Reader::open(desk.path()).unwrap();
+    assert_eq!(listed(&reader, Which::Open), (1..=300).map(|row| (row, Stage::Intent)).collect::<Vec<_>>());
+    drop((reader, journal));
+    let open = desk.open().1;
+    assert_eq!(open.iter().map(|row| row.was).collect::<Vec<_>>(), (1..=300).collect::<Vec<_>>());
+    assert_eq!(number(desk.path(), SHEETS), 0);
+}
