@@ -7,6 +7,7 @@
 mod codes;
 pub mod desk;
 pub mod disk;
+mod elements;
 mod error;
 mod holder;
 pub mod memory;

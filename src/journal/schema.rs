@@ -1,6 +1,7 @@
 //! The tables, in plain types that PostgreSQL has too (`BIGINT` for `INTEGER`, `BYTEA` for `BLOB` there).
 //!
-//! `records` has no card data and is kept `keepRecords`. `images` has one sealed message for each row that may still have
+//! `records` has no card data (`elements` are those of the request by their numbers, as JSON; `rrn`, `approval_code` and
+//! `response_code` are those of an answer) and is kept `keepRecords`. `images` has one sealed message for each row that may still have
 //! to be sent: what is open, and what ended less than `lateWindow` ago; the pages of erased images are used again. `sheets`
 //! has both for the rows of whole commits (`sheet.rs`), as long as nothing has happened to them that needs more: what is no
 //! longer in it stands in the other two. Nothing is unique but row numbers: with the terminal lock off a terminal may
@@ -37,17 +38,10 @@ CREATE TABLE records (
     ended_ms INTEGER,
     attempts INTEGER NOT NULL,
     superseded INTEGER NOT NULL DEFAULT 0,
-    processing_code TEXT,
-    amount TEXT,
-    transmission_time TEXT,
-    stan TEXT,
-    local_time TEXT,
     rrn TEXT,
     approval_code TEXT,
     response_code TEXT,
-    tid TEXT,
-    mid TEXT,
-    currency TEXT,
+    elements TEXT NOT NULL,
     idempotency_key BLOB,
     idempotency_body BLOB
 );
@@ -82,12 +76,12 @@ CREATE INDEX records_asked ON records (ended_ms) WHERE idempotency_body IS NOT N
 CREATE INDEX notes_of ON notes (record);
 ";
 
-/// Also when it is written again after a commit of unknown outcome: the later one has all that the one before had.
 pub(super) const INSERT_RECORD: &str = "
-INSERT OR REPLACE INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, left_ms, ended_ms, attempts,
-    amount, transmission_time, stan, local_time, rrn, approval_code, response_code, tid, currency,
-    idempotency_key, idempotency_body, processing_code, mid)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
+INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, left_ms, ended_ms, attempts, rrn,
+    approval_code, response_code, idempotency_key, idempotency_body, elements)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+
+pub(super) const DELETE_RECORD: &str = "DELETE FROM records WHERE id = ?1";
 
 /// The intents of a commit.
 pub(super) const INSERT_SHEET: &str = "
@@ -97,9 +91,8 @@ pub(super) const DELETE_SHEET: &str = "DELETE FROM sheets WHERE id = ?1";
 
 /// What a sheet has of a row for which there was nothing more to tell.
 pub(super) const UNFOLD_RECORD: &str = "
-INSERT OR IGNORE INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, amount, transmission_time,
-    stan, local_time, rrn, tid, currency, processing_code, mid)
-VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+INSERT OR IGNORE INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, elements)
+VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, 0, ?7)";
 
 pub(super) const UNFOLD_IMAGE: &str =
     "INSERT OR IGNORE INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -188,8 +181,7 @@ pub(super) const ENDED: &str =
 /// What ended since `?1` and is remembered for those who ask, newest first.
 pub(super) const REMEMBERED: &str = "
 SELECT r.tx, r.idempotency_key, r.idempotency_body, r.outcome, r.attempts, r.ended_ms, u.dialect, r.mti,
-    r.processing_code, r.amount, r.transmission_time, r.stan, r.local_time, r.rrn, r.approval_code, r.response_code,
-    r.tid, r.mid, r.currency
+    r.rrn, r.approval_code, r.response_code, r.elements
 FROM records r JOIN upstreams u ON u.id = r.upstream
 WHERE r.idempotency_body IS NOT NULL AND r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms DESC LIMIT ?2";
 

@@ -8,124 +8,57 @@
 //!
 //! `lines` has one line for each row from `id` to `last`, in their order: length (two bytes) and content of its facts, its
 //! nonce, length (four bytes) and content of its sealed image. Facts are the transaction id and the moment at which it came
-//! (eight bytes each), the digits of the MTI, then the texts, each with a byte before it: its length, or 255 where there is
-//! none. Numbers begin with their lowest byte.
-
-use std::borrow::Cow;
+//! (eight bytes each), the digits of the MTI, and the elements that its record will have. Numbers begin with their lowest
+//! byte.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::elements::Elements;
 use super::schema;
 use super::seal::NONCE_LEN;
-use crate::rules::{self, Request};
+use crate::rules::Request;
 use crate::time::Now;
 
 /// Lines of a sheet at most: so many are erased, or unfolded, at a time.
 pub(super) const LINES_MAX: i64 = 128;
-/// Length byte of a text that is not there.
-const NONE: u8 = u8::MAX;
-/// An image that is longer has a row of its own.
+/// Where either is longer, the row has a record and an image of its own.
+const FACTS_MAX: usize = u16::MAX as usize;
 const IMAGE_MAX: usize = 64 << 10;
 
-/// What a record has of a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a record will have of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts<'a> {
     pub(super) tx: u64,
     /// When it came, and was about to leave (wall, ms since 1970).
     pub(super) received_ms: i64,
-    /// Its digits.
-    mti: [u8; 4],
-    pub(super) processing_code: Option<Cow<'a, str>>,
-    pub(super) amount: Option<Cow<'a, str>>,
-    pub(super) transmission_time: Option<Cow<'a, str>>,
-    pub(super) stan: Option<Cow<'a, str>>,
-    pub(super) local_time: Option<Cow<'a, str>>,
-    pub(super) rrn: Option<Cow<'a, str>>,
-    pub(super) tid: Option<Cow<'a, str>>,
-    pub(super) mid: Option<Cow<'a, str>>,
-    pub(super) currency: Option<Cow<'a, str>>,
+    pub(super) mti: &'a str,
+    /// As [`Elements`] are written.
+    pub(super) elements: &'a str,
 }
 
+/// Where elements begin in facts.
+const ELEMENTS: usize = 20;
+
 impl<'a> Facts<'a> {
-    /// Those of the request of transaction `tx`, which came at `received_ms`.
-    pub(super) fn of(tx: u64, received_ms: i64, request: &'a Request) -> Facts<'a> {
-        let kept = rules::journal_record(request);
-        Facts {
-            tx,
-            received_ms,
-            mti: kept.mti.digits(),
-            processing_code: kept.processing_code,
-            amount: kept.amount,
-            transmission_time: kept.transmission_time,
-            stan: kept.stan,
-            local_time: kept.local_time,
-            rrn: kept.rrn,
-            tid: kept.tid,
-            mid: kept.mid,
-            currency: kept.currency,
-        }
+    /// Those of the request of transaction `tx`, which came at `received_ms`, as they stand in a sheet.
+    pub(super) fn write(tx: u64, received_ms: i64, request: &Request) -> Box<[u8]> {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(&tx.to_le_bytes());
+        out.extend_from_slice(&received_ms.to_le_bytes());
+        out.extend_from_slice(&request.mti().digits());
+        Elements::of(request).write(&mut out);
+        out.into_boxed_slice()
     }
 
-    /// The MTI of the request.
-    pub(super) fn mti(&self) -> &str {
-        std::str::from_utf8(&self.mti).unwrap_or_default()
-    }
-
-    fn texts(&self) -> [Option<&str>; 9] {
-        [
-            self.processing_code.as_deref(),
-            self.amount.as_deref(),
-            self.transmission_time.as_deref(),
-            self.stan.as_deref(),
-            self.local_time.as_deref(),
-            self.rrn.as_deref(),
-            self.tid.as_deref(),
-            self.mid.as_deref(),
-            self.currency.as_deref(),
-        ]
-    }
-
-    /// As they stand in a sheet. `None`: a text is longer than a sheet has room for.
-    pub(super) fn to_bytes(&self) -> Option<Box<[u8]>> {
-        let texts = self.texts();
-        let len = 20 + texts.iter().map(|text| 1 + text.map_or(0, str::len)).sum::<usize>();
-        let mut out = Vec::with_capacity(len);
-        out.extend_from_slice(&self.tx.to_le_bytes());
-        out.extend_from_slice(&self.received_ms.to_le_bytes());
-        out.extend_from_slice(&self.mti);
-        for text in texts {
-            let text = text
-                .map(|text| u8::try_from(text.len()).ok().filter(|len| *len < NONE).map(|len| (len, text)));
-            match text {
-                None => out.push(NONE),
-                Some(None) => return None,
-                Some(Some((len, text))) => {
-                    out.push(len);
-                    out.extend_from_slice(text.as_bytes());
-                }
-            }
-        }
-        Some(out.into_boxed_slice())
-    }
-
-    /// What [`to_bytes`](Facts::to_bytes) has written; `None` for anything else.
-    pub(super) fn of_bytes(bytes: &'a [u8]) -> Option<Facts<'a>> {
-        let mut rest = bytes;
-        let facts = Facts {
-            tx: u64::from_le_bytes(take_array(&mut rest)?),
-            received_ms: i64::from_le_bytes(take_array(&mut rest)?),
-            mti: take_array(&mut rest).filter(|mti: &[u8; 4]| mti.is_ascii())?,
-            processing_code: take_text(&mut rest)?,
-            amount: take_text(&mut rest)?,
-            transmission_time: take_text(&mut rest)?,
-            stan: take_text(&mut rest)?,
-            local_time: take_text(&mut rest)?,
-            rrn: take_text(&mut rest)?,
-            tid: take_text(&mut rest)?,
-            mid: take_text(&mut rest)?,
-            currency: take_text(&mut rest)?,
-        };
-        rest.is_empty().then_some(facts)
+    /// What [`write`](Facts::write) has written; `None` for anything else.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Facts<'a>> {
+        let (mut head, elements) = bytes.split_at_checked(ELEMENTS)?;
+        Some(Facts {
+            tx: u64::from_le_bytes(take_array(&mut head)?),
+            received_ms: i64::from_le_bytes(take_array(&mut head)?),
+            mti: std::str::from_utf8(head).ok()?,
+            elements: std::str::from_utf8(elements).ok()?,
+        })
     }
 }
 
@@ -137,17 +70,6 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 
 fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     take(rest, N)?.try_into().ok()
-}
-
-/// `Some(None)`: a text that is not there.
-fn take_text<'a>(rest: &mut &'a [u8]) -> Option<Option<Cow<'a, str>>> {
-    match take_array(rest)? {
-        [NONE] => Some(None),
-        [len] => {
-            let text = std::str::from_utf8(take(rest, usize::from(len))?).ok()?;
-            Some(Some(Cow::Borrowed(text)))
-        }
-    }
 }
 
 /// The lines of a sheet that is being written.
@@ -177,18 +99,17 @@ impl Lines {
         &self.bytes
     }
 
-    /// Whether there is room for such an image.
-    pub(super) fn takes(sealed: &[u8]) -> bool {
-        sealed.len() <= IMAGE_MAX
+    /// Whether there is room for such a line.
+    pub(super) fn takes(facts: &[u8], sealed: &[u8]) -> bool {
+        facts.len() <= FACTS_MAX && sealed.len() <= IMAGE_MAX
     }
 
     /// That of `row`, the number after the last one.
     pub(super) fn push(&mut self, row: i64, at: Now, facts: &[u8], nonce: &[u8; NONCE_LEN], sealed: &[u8]) {
-        // Nine texts of 254 bytes, two numbers and an MTI: 2,315 bytes at most.
+        // Both lengths fit (`takes`).
         self.bytes.extend_from_slice(&(facts.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(facts);
         self.bytes.extend_from_slice(nonce);
-        // 64 KiB at most.
         self.bytes.extend_from_slice(&(sealed.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(sealed);
         let first = self.span.map_or(row, |(first, ..)| first);
@@ -257,7 +178,7 @@ fn line<'a>(row: i64, rest: &mut &'a [u8]) -> Option<Line<'a>> {
     let bytes = take(rest, usize::from(len))?;
     let nonce = take(rest, NONCE_LEN)?;
     let len = usize::try_from(u32::from_le_bytes(take_array(rest)?)).ok()?;
-    Some(Line { row, facts: Facts::of_bytes(bytes)?, bytes, nonce, sealed: take(rest, len)? })
+    Some(Line { row, facts: Facts::read(bytes)?, bytes, nonce, sealed: take(rest, len)? })
 }
 
 /// Numbers of the sheets to which `condition` applies (`s` is the sheet), in their order.
@@ -292,24 +213,9 @@ pub(super) fn unfold(conn: &Connection, sheet: &Sheet) -> rusqlite::Result<()> {
     let mut record = conn.prepare_cached(schema::UNFOLD_RECORD)?;
     let mut image = conn.prepare_cached(schema::UNFOLD_IMAGE)?;
     for Line { row, facts, nonce, sealed, .. } in sheet.lines()? {
-        record.execute(params![
-            row,
-            sheet.run,
-            facts.tx as i64,
-            sheet.upstream,
-            facts.mti(),
-            facts.received_ms,
-            facts.amount,
-            facts.transmission_time,
-            facts.stan,
-            facts.local_time,
-            facts.rrn,
-            facts.tid,
-            facts.currency,
-            facts.processing_code,
-            facts.mid,
-        ])?;
-        image.execute(params![row, sheet.run, facts.tx as i64, sheet.key_id, nonce, sealed])?;
+        let Facts { tx, received_ms, mti, elements } = facts;
+        record.execute(params![row, sheet.run, tx as i64, sheet.upstream, mti, received_ms, elements])?;
+        image.execute(params![row, sheet.run, tx as i64, sheet.key_id, nonce, sealed])?;
     }
     conn.prepare_cached(schema::DELETE_SHEET)?.execute([sheet.id])?;
     Ok(())
@@ -339,53 +245,28 @@ fn unfold_where(conn: &Connection, condition: &str) -> rusqlite::Result<()> {
 mod tests {
     use super::*;
 
-    fn facts() -> Facts<'static> {
-        Facts {
-            tx: 0x0102_0304_0506_0708,
-            received_ms: 1_795_316_645_000,
-            mti: *b"0200",
-            amount: Some("000000001000".into()),
-            tid: Some("".into()),
-            mid: Some("é".repeat(127).into()),
-            ..Facts::default()
-        }
-    }
-
     /// Written by hand.
-    const BYTES: &[u8] = b"\x08\x07\x06\x05\x04\x03\x02\x01\x08\x4F\x63\x01\xA2\x01\0\0\
-        0200\xFF\x01x\xFF\xFF\xFF\xFF\x00\xFF\x02\xC3\xA9";
-
-    #[test]
-    fn facts_are_read_as_they_were_written() {
-        let bytes = facts().to_bytes().unwrap();
-        assert_eq!(Facts::of_bytes(&bytes), Some(facts()));
-        for len in 0..bytes.len() {
-            assert_eq!(Facts::of_bytes(&bytes[..len]), None, "{len}");
-        }
-        assert_eq!(Facts::of_bytes(&[&bytes[..], b"\0"].concat()), None);
-        let too_long = Facts { stan: Some("1".repeat(255).into()), ..facts() };
-        assert_eq!(too_long.to_bytes(), None);
-    }
+    const FACTS: &[u8] = b"\x08\x07\x06\x05\x04\x03\x02\x01\x08\x4F\x63\x01\xA2\x01\0\0\
+        0200{\"41\":\"1\"}";
 
     #[test]
     fn facts_stand_in_the_file_as_described() {
-        let facts = Facts::of_bytes(BYTES).unwrap();
-        assert_eq!((facts.tx, facts.received_ms), (0x0102_0304_0506_0708, 0x01A2_0163_4F08));
-        assert_eq!((facts.mti(), facts.amount.as_deref()), ("0200", Some("x")));
-        assert_eq!((facts.tid.as_deref(), facts.mid.as_deref()), (Some(""), None));
-        assert_eq!(facts.currency.as_deref(), Some("é"));
-        assert_eq!(facts.to_bytes().as_deref(), Some(BYTES));
+        let (tx, received_ms) = (0x0102_0304_0506_0708, 0x01A2_0163_4F08);
+        let facts = Facts { tx, received_ms, mti: "0200", elements: r#"{"41":"1"}"# };
+        assert_eq!(Facts::read(FACTS), Some(facts));
+        assert_eq!(Facts::read(&FACTS[..ELEMENTS - 1]), None);
+        assert_eq!(Facts::read(&[FACTS, b"\xFF"].concat()), None);
     }
 
     #[test]
     fn a_sheet_is_read_as_it_was_written_and_a_damaged_one_is_refused() {
-        let (nonce, facts) = ([7; NONCE_LEN], facts());
+        let nonce = [7; NONCE_LEN];
         let mut lines = Lines::default();
         for n in 0..3_u8 {
             lines.push(
                 5 + i64::from(n),
                 Now::default(),
-                &facts.to_bytes().unwrap(),
+                FACTS,
                 &nonce,
                 &vec![n; usize::from(n) * 300],
             );
@@ -404,7 +285,7 @@ mod tests {
             read.iter().map(|line| (line.row, line.sealed.len())).collect::<Vec<_>>(),
             [(5, 0), (6, 300), (7, 600)]
         );
-        assert!(read.iter().all(|line| line.facts == facts
+        assert!(read.iter().all(|line| line.bytes == FACTS
             && line.nonce == nonce
             && line.sealed.iter().all(|byte| i64::from(*byte) == line.row - 5)));
         for len in 0..lines.bytes().len() {

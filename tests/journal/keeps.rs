@@ -122,7 +122,7 @@ fn a_bad_row_fails_alone() {
     rusqlite::Connection::open(desk.path())
         .unwrap()
         .execute_batch(
-            "CREATE TRIGGER bad BEFORE INSERT ON records WHEN NEW.stan = '000002' BEGIN SELECT RAISE(ABORT, 'bad'); END;
+            "CREATE TRIGGER bad BEFORE INSERT ON records WHEN NEW.elements ->> '11' = '000002' BEGIN SELECT RAISE(ABORT, 'bad'); END;
              CREATE TRIGGER bad_too BEFORE INSERT ON sheets BEGIN SELECT RAISE(ABORT, 'bad'); END",
         )
         .unwrap();

@@ -201,8 +201,8 @@ fn a_long_journal_is_listed_to_its_end_and_a_start_is_not_kept_waiting() {
     // Holes among the row numbers, more rows than one statement looks at.
     conn.execute_batch(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
-         INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, attempts, tid)
-         SELECT 100 + i * 3, 1, i, 1, '0200', 7, 2, 1795305600000 + i, 0, 'T' || (i % 10) FROM n",
+         INSERT INTO records (id, run, tx, upstream, mti, stage, outcome, received_ms, attempts, elements)
+         SELECT 100 + i * 3, 1, i, 1, '0200', 7, 2, 1795305600000 + i, 0, json_object('41', 'T' || (i % 10)) FROM n",
     )
     .unwrap();
     drop(conn);

@@ -8,7 +8,8 @@ use rusqlite::{OptionalExtension, Row, named_params};
 
 use super::Reader;
 use crate::journal::codes::{Stage, outcome_of_number};
-use crate::journal::sheet::{self, Line, Sheet};
+use crate::journal::elements::Elements;
+use crate::journal::sheet::{self, Facts, Line, Sheet};
 use crate::journal::{JournalError, UpstreamIdentity};
 use crate::mux::FinalState;
 
@@ -181,8 +182,8 @@ impl Filter {
 
 const COLUMNS: &str =
     "r.id, i.tx, r.tx, u.name, u.address, u.dialect, r.mti, r.stage, r.outcome, r.received_ms,
-    r.left_ms, r.ended_ms, r.attempts, r.superseded, r.processing_code, r.amount, r.transmission_time, r.stan,
-    r.local_time, r.rrn, r.approval_code, r.response_code, r.tid, r.mid, r.currency, COALESCE(i.key_id, s.key_id),
+    r.left_ms, r.ended_ms, r.attempts, r.superseded, r.rrn, r.approval_code, r.response_code, r.elements,
+    COALESCE(i.key_id, s.key_id),
     COALESCE(i.run, s.run) < (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'),
     n.at_ms, n.what, n.operator, n.reason";
 const JOINED: &str = "JOIN upstreams u ON u.id = r.upstream LEFT JOIN images i ON i.id = r.id
@@ -257,7 +258,7 @@ impl Reader {
             let lines = sheet.lines()?.into_iter();
             let intents =
                 lines.filter(|line| line.row > after && line.row <= to && !records.contains(&line.row));
-            entries.extend(intents.map(|line| intent(&line, &upstream, &sheet, run)));
+            entries.extend(intents.filter_map(|line| intent(&line, &upstream, &sheet, run)));
         }
         Ok(entries)
     }
@@ -362,44 +363,44 @@ impl Iterator for Entries<'_> {
 }
 
 /// A line of a sheet that has no record yet.
-fn intent(line: &Line<'_>, upstream: &UpstreamIdentity, sheet: &Sheet, run: i64) -> Entry {
-    let facts = &line.facts;
-    let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
-    Entry {
+fn intent(line: &Line<'_>, upstream: &UpstreamIdentity, sheet: &Sheet, run: i64) -> Option<Entry> {
+    let Facts { tx, received_ms, mti, elements } = line.facts;
+    let entry = Entry {
         row: line.row,
-        id: facts.tx,
+        id: tx,
         is_of_before: sheet.run < run,
-        told: facts.tx,
+        told: tx,
         upstream: upstream.clone(),
-        mti: facts.mti().to_owned(),
+        mti: mti.to_owned(),
         stage: Stage::Intent,
         outcome: None,
-        received_ms: facts.received_ms,
-        left_ms: Some(facts.received_ms),
+        received_ms,
+        left_ms: Some(received_ms),
         ended_ms: None,
         attempts: 0,
         superseded: false,
-        processing_code: text(&facts.processing_code),
-        amount: text(&facts.amount),
-        transmission_time: text(&facts.transmission_time),
-        stan: text(&facts.stan),
-        local_time: text(&facts.local_time),
-        rrn: text(&facts.rrn),
+        processing_code: None,
+        amount: None,
+        transmission_time: None,
+        stan: None,
+        local_time: None,
+        rrn: None,
         approval_code: None,
         response_code: None,
-        tid: text(&facts.tid),
-        mid: text(&facts.mid),
-        currency: text(&facts.currency),
+        tid: None,
+        mid: None,
+        currency: None,
         key_id: Some(sheet.key_id.clone()),
         decision: None,
-    }
+    };
+    Some(entry.with(Elements::read(elements)?))
 }
 
 /// `None`: a stage that this release does not know.
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
     let Some(stage) = Stage::of_number(row.get(7)?) else { return Ok(None) };
     let told = row.get::<_, i64>(2)? as u64;
-    Ok(Some(Entry {
+    let entry = Entry {
         row: row.get(0)?,
         id: row.get::<_, Option<i64>>(1)?.map_or(told, |id| id as u64),
         told,
@@ -412,19 +413,39 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
         ended_ms: row.get(11)?,
         attempts: row.get(12)?,
         superseded: row.get(13)?,
-        processing_code: row.get(14)?,
-        amount: row.get(15)?,
-        transmission_time: row.get(16)?,
-        stan: row.get(17)?,
-        local_time: row.get(18)?,
-        rrn: row.get(19)?,
-        approval_code: row.get(20)?,
-        response_code: row.get(21)?,
-        tid: row.get(22)?,
-        mid: row.get(23)?,
-        currency: row.get(24)?,
-        key_id: row.get(25)?,
-        is_of_before: row.get::<_, Option<bool>>(26)?.unwrap_or(false),
-        decision: row.get::<_, Option<i64>>(27)?.map(|at_ms| Note::of(row, 27, at_ms)).transpose()?,
-    }))
+        rrn: row.get(14)?,
+        approval_code: row.get(15)?,
+        response_code: row.get(16)?,
+        key_id: row.get(18)?,
+        is_of_before: row.get::<_, Option<bool>>(19)?.unwrap_or(false),
+        decision: row.get::<_, Option<i64>>(20)?.map(|at_ms| Note::of(row, 20, at_ms)).transpose()?,
+        processing_code: None,
+        amount: None,
+        transmission_time: None,
+        stan: None,
+        local_time: None,
+        tid: None,
+        mid: None,
+        currency: None,
+    };
+    Ok(Some(entry.with(Elements::of_column(row, 17)?)))
+}
+
+impl Entry {
+    /// With what its request had; an answer's RRN stays.
+    fn with(self, elements: Elements<'static>) -> Entry {
+        let text = |text: Option<Cow<'static, str>>| text.map(Cow::into_owned);
+        Entry {
+            processing_code: text(elements.processing_code),
+            amount: text(elements.amount),
+            transmission_time: text(elements.transmission_time),
+            stan: text(elements.stan),
+            local_time: text(elements.local_time),
+            rrn: self.rrn.or(text(elements.rrn)),
+            tid: text(elements.tid),
+            mid: text(elements.mid),
+            currency: text(elements.currency),
+            ..self
+        }
+    }
 }

@@ -102,7 +102,7 @@ fn unseal_all(reader: &Reader, keys: &Keyring, findings: &mut Findings) -> rusql
         // One that was unfolded meanwhile is as good as its rows were.
         let Some(sheet) = sheet::of_row(conn, id)? else { continue };
         for line in sheet.lines()? {
-            let (mti, received_ms) = (line.facts.mti(), line.facts.received_ms);
+            let (mti, received_ms) = (line.facts.mti, line.facts.received_ms);
             let identity = row_identity(&journal, line.row, sheet.upstream, mti, received_ms);
             look(line.row, &identity, &sheet.key_id, line.nonce, line.sealed);
         }

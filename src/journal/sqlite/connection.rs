@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use crate::journal::{Durability, JournalError, Options, UpstreamIdentity, schema};
@@ -251,6 +252,11 @@ pub(super) fn is_of_the_row(error: &rusqlite::Error) -> bool {
     }
 }
 
+/// Whether a row of this number is there.
+pub(super) fn is_there_already(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error(), Some(error) if error.extended_code == SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
@@ -279,8 +285,8 @@ mod tests {
         create(&conn, "name").unwrap();
         conn.execute_batch("BEGIN").unwrap();
         for id in 1..=500 {
-            let record = "INSERT INTO records (id, run, tx, upstream, mti, stage, received_ms, attempts) \
-                VALUES (?1, 1, ?1, 1, '0200', 7, 0, 0)";
+            let record = "INSERT INTO records (id, run, tx, upstream, mti, stage, received_ms, attempts, elements) \
+                VALUES (?1, 1, ?1, 1, '0200', 7, 0, 0, '{}')";
             conn.execute(record, [id]).unwrap();
             let image = "INSERT INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, 1, ?1, 'k', '', zeroblob(90))";
             conn.execute(image, [id]).unwrap();

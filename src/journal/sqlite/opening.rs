@@ -1,5 +1,6 @@
 //! From a path to a store whose every open row is known.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::pen::ImageOf;
 use super::store::Store;
 use crate::journal::codes::{FORCED, Stage, outcome_of_number};
 use crate::journal::disk::Disk;
+use crate::journal::elements::Elements;
 use crate::journal::place::Place;
 use crate::journal::seal::{Key, Keyring, Unsealed, fresh_secret, row_identity};
 use crate::journal::{
@@ -210,6 +212,8 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
         // A row that a person resolved may have no outcome of its own. Its key is not forgotten for that.
         let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number).unwrap_or(FinalState::Parked);
         let Some(record) = record(digest(row, 1)?, digest(row, 2)?) else { continue };
+        let elements = Elements::of_column(row, 11)?;
+        let text = |text: Option<Cow<'static, str>>| text.map(Cow::into_owned);
         rows.push(RememberedRow {
             was: row.get::<_, i64>(0)? as u64,
             record,
@@ -219,17 +223,17 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
             dialect: row.get(6)?,
             answer: KeptAnswer {
                 mti: row.get(7)?,
-                processing_code: row.get(8)?,
-                amount: row.get(9)?,
-                transmission_time: row.get(10)?,
-                stan: row.get(11)?,
-                local_time: row.get(12)?,
-                rrn: row.get(13)?,
-                approval_code: row.get(14)?,
-                response_code: row.get(15)?,
-                tid: row.get(16)?,
-                mid: row.get(17)?,
-                currency: row.get(18)?,
+                processing_code: text(elements.processing_code),
+                amount: text(elements.amount),
+                transmission_time: text(elements.transmission_time),
+                stan: text(elements.stan),
+                local_time: text(elements.local_time),
+                rrn: row.get::<_, Option<String>>(8)?.or(text(elements.rrn)),
+                approval_code: row.get(9)?,
+                response_code: row.get(10)?,
+                tid: text(elements.tid),
+                mid: text(elements.mid),
+                currency: text(elements.currency),
             },
         });
     }

@@ -79,9 +79,11 @@ impl Hand {
     }
 
     /// Seals what is kept of `request` for a row, into `self.sealed`. The nonce.
-    fn seal(&mut self, row: i64, facts: &Facts<'_>, request: &Request) -> rusqlite::Result<[u8; NONCE_LEN]> {
+    fn seal(&mut self, row: i64, request: &Request, at: Now) -> rusqlite::Result<[u8; NONCE_LEN]> {
         let Hand { sealer, journal, upstream, image, identity, sealed, .. } = self;
-        write_row_identity(identity, journal, row, *upstream, facts.mti(), facts.received_ms);
+        let mti = request.mti().digits();
+        let mti = std::str::from_utf8(&mti).unwrap_or_default();
+        write_row_identity(identity, journal, row, *upstream, mti, at.wall_ms);
         sealer.seal(&image(request), identity, sealed).map_err(connection::unsealable)
     }
 }
@@ -167,16 +169,15 @@ impl<'c> Pen<'c> {
         if !change.is_plain_intent() {
             return Ok(false);
         }
-        let facts = Facts::of(change.tx, at.wall_ms, request);
-        let Some(bytes) = facts.to_bytes() else { return Ok(false) };
+        let facts = Facts::write(change.tx, at.wall_ms, request);
         let row = self.hand.next_row;
-        let nonce = self.hand.seal(row, &facts, request)?;
-        if !Lines::takes(&self.hand.sealed) {
+        let nonce = self.hand.seal(row, request, *at)?;
+        if !Lines::takes(&facts, &self.hand.sealed) {
             return Ok(false);
         }
         self.hand.next_row += 1;
-        self.hand.lines.push(row, *at, &bytes, &nonce, &self.hand.sealed);
-        self.page.written.push(Written { in_sheet: true, facts: Some(bytes), ..Written::of(change, row) });
+        self.hand.lines.push(row, *at, &facts, &nonce, &self.hand.sealed);
+        self.page.written.push(Written { in_sheet: true, facts: Some(facts), ..Written::of(change, row) });
         if self.hand.lines.is_full() {
             self.end_sheet()?;
         }
@@ -203,51 +204,54 @@ impl<'c> Pen<'c> {
         self.end_sheet()?;
         let row = self.hand.next_row;
         self.hand.next_row += 1;
-        let facts = Facts::of(change.tx, at.wall_ms, request);
         if !change.needs_no_image() {
-            let nonce = self.hand.seal(row, &facts, request)?;
+            let nonce = self.hand.seal(row, request, *at)?;
             let Hand { run, sealer, sealed, .. } = &*self.hand;
             self.insert_image.execute(params![row, run, change.tx as i64, sealer.key_id(), nonce, sealed])?;
         }
-        self.record(row, &facts, change, *record)?;
+        self.record(row, &Facts::write(change.tx, at.wall_ms, request), change, *record)?;
         Ok(row)
     }
 
-    /// The record of a row that has none yet, or had none before what is done again now.
+    /// The record of a row that has none yet.
     fn record(
         &mut self,
         row: i64,
-        facts: &Facts<'_>,
+        facts: &[u8],
         change: &Change<'_>,
         record: Option<&Record>,
     ) -> rusqlite::Result<()> {
+        let Facts { tx, received_ms, mti, elements } =
+            Facts::read(facts).ok_or(rusqlite::Error::InvalidQuery)?;
         let (_, outcome, ended_ms) = ended(change);
-        self.insert_record.execute(params![
+        let key = record.and_then(|record| record.key);
+        let values = params![
             row,
             self.hand.run,
-            facts.tx as i64,
+            tx as i64,
             self.hand.upstream,
-            facts.mti(),
+            mti,
             change.stage.unwrap_or(Stage::Intent).number(),
             outcome,
-            facts.received_ms,
+            received_ms,
             ended_ms,
             change.attempts.unwrap_or(0),
-            facts.amount,
-            facts.transmission_time,
-            facts.stan,
-            facts.local_time,
-            change.rrn.as_deref().or(facts.rrn.as_deref()),
+            change.rrn,
             change.approval_code,
             change.response_code,
-            facts.tid,
-            facts.currency,
-            record.and_then(|record| record.key).as_ref().map(|key| &key[..]),
+            key.as_ref().map(|key| &key[..]),
             record.map(|record| &record.body[..]),
-            facts.processing_code,
-            facts.mid,
-        ])?;
-        Ok(())
+            elements,
+        ];
+        match self.insert_record.execute(values) {
+            Err(error) if connection::is_there_already(&error) => {
+                // This is done again after a commit of unknown outcome: what it tells now is all there is to tell. Inserting
+                // with OR REPLACE would have SQLite keep a copy of each page, every time.
+                self.conn.prepare_cached(schema::DELETE_RECORD)?.execute([row])?;
+                self.insert_record.execute(values).map(drop)
+            }
+            inserted => inserted.map(drop),
+        }
     }
 
     // -- what becomes of them ----------------------------------------------------------------------------------------
@@ -267,8 +271,7 @@ impl<'c> Pen<'c> {
     fn update(&mut self, row: i64, change: &Change<'_>) -> rusqlite::Result<i64> {
         let (how, outcome, ended_ms) = ended(change);
         if let Some(facts) = self.rows.facts(change.renamed.unwrap_or(change.tx)) {
-            let facts = Facts::of_bytes(facts).ok_or(rusqlite::Error::InvalidQuery)?;
-            self.record(row, &facts, change, None)?;
+            self.record(row, facts, change, None)?;
             if change.superseded.is_none() && change.renamed.is_none() {
                 return Ok(row);
             }

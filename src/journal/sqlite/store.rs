@@ -152,7 +152,7 @@ impl Store {
     }
 
     fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Done, Refused> {
-        let begun = self.conn.execute_batch("BEGIN IMMEDIATE");
+        let begun = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         begun.map_err(|error| Refused::Before(Trouble::of(&error)))?;
         let Page { written, sheets, unfolded, bad } = self.write_rows(batch, singly).map_err(|error| {
             let _ = self.conn.execute_batch("ROLLBACK");
@@ -267,7 +267,8 @@ impl Store {
                 });
             }
         }
-        self.conn.execute_batch("COMMIT").map_err(|error| {
+        let committed = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        committed.map(drop).map_err(|error| {
             let _ = self.conn.execute_batch("ROLLBACK");
             match Trouble::of(&error) {
                 // Its last frame was not written, so the log has no such commit.
