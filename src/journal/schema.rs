@@ -3,8 +3,8 @@
 //! `records` has no card data (`elements` are those of the request by their numbers, as JSON; `rrn`, `approval_code` and
 //! `response_code` are those of an answer) and is kept `keepRecords`. `images` has one sealed message for each row that may still have
 //! to be sent: what is open, and what ended less than `lateWindow` ago; the pages of erased images are used again. `sheets`
-//! has both for the rows of whole commits (`sheet.rs`), as long as nothing has happened to them that needs more: what is no
-//! longer in it stands in the other two. Nothing is unique but row numbers: with the terminal lock off a terminal may
+//! has both for the rows of whole commits, and `answers` what hosts said to them (`sheet.rs`), as long as nothing has
+//! happened to them that needs more: then that stands in the other two. Nothing is unique but row numbers: with the terminal lock off a terminal may
 //! have several transactions at a time, and the keys of all of them may be the same. `notes` has what was decided about a record:
 //! `operator` is null where no person did, `upstream` is the host of the gateway that took an order, null where it was
 //! written into the file.
@@ -62,6 +62,10 @@ CREATE TABLE sheets (
     key_id TEXT NOT NULL,
     lines BLOB NOT NULL
 );
+CREATE TABLE answers (
+    id INTEGER PRIMARY KEY,
+    lines BLOB NOT NULL
+);
 CREATE TABLE notes (
     id INTEGER PRIMARY KEY,
     record INTEGER NOT NULL,
@@ -87,12 +91,18 @@ pub(super) const DELETE_RECORD: &str = "DELETE FROM records WHERE id = ?1";
 pub(super) const INSERT_SHEET: &str = "
 INSERT INTO sheets (id, last, run, upstream, received_ms, key_id, lines) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
+/// The answers of a commit to rows without records. Also when they are written again after a commit of unknown outcome.
+pub(super) const INSERT_ANSWERS: &str = "INSERT OR REPLACE INTO answers (id, lines) VALUES (?1, ?2)";
+
+pub(super) const DELETE_ANSWERS: &str = "DELETE FROM answers WHERE id = ?1";
+
 pub(super) const DELETE_SHEET: &str = "DELETE FROM sheets WHERE id = ?1";
 
-/// What a sheet has of a row for which there was nothing more to tell.
+/// What a sheet has of a row, and perhaps its answer, for which there was nothing more to tell.
 pub(super) const UNFOLD_RECORD: &str = "
-INSERT OR IGNORE INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, elements)
-VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, 0, ?7)";
+INSERT OR IGNORE INTO records (id, run, tx, upstream, mti, stage, received_ms, left_ms, attempts, rrn, approval_code,
+    response_code, elements)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, ?8, ?9, ?10, ?11)";
 
 pub(super) const UNFOLD_IMAGE: &str =
     "INSERT OR IGNORE INTO images (id, run, tx, key_id, nonce, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";

@@ -6,13 +6,19 @@
 //! one longer, [unfolds](unfold) the sheet first: then every row of it has a record and an image of its own, and the sheet
 //! is gone.
 //!
+//! `answers` has what hosts answered to rows that have no record yet: those of a commit together, as long as one of them has
+//! none. What it has of rows with records counts for nothing.
+//!
 //! `lines` has one line for each row from `id` to `last`, in their order: length (two bytes) and content of its facts, its
 //! nonce, length (four bytes) and content of its sealed image. Facts are the transaction id and the moment at which it came
-//! (eight bytes each), the digits of the MTI, and the elements that its record will have. Numbers begin with their lowest
-//! byte.
+//! (eight bytes each), the digits of the MTI, and the elements that its record will have. Answers are lines as well: row
+//! (eight bytes), length (two bytes) and content: the number of the stage (one byte), then DE 37, 38 and 39, each with a
+//! byte before it: its length, or 255 where there is none. Numbers begin with their lowest byte.
 
+use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::codes::Stage;
 use super::elements::Elements;
 use super::schema;
 use super::seal::NONCE_LEN;
@@ -117,6 +123,105 @@ impl Lines {
     }
 }
 
+/// What a host answered to a row that has no record yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answered<'a> {
+    pub(super) stage: Stage,
+    pub(super) rrn: Option<&'a str>,
+    pub(super) approval_code: Option<&'a str>,
+    pub(super) response_code: Option<&'a str>,
+}
+
+/// Length byte of a text that is not there.
+const NONE: u8 = u8::MAX;
+
+impl<'a> Answered<'a> {
+    /// As it stands among answers. `None`: a text is longer than there is room for.
+    pub(super) fn to_bytes(self) -> Option<Box<[u8]>> {
+        let mut out = Vec::with_capacity(32);
+        out.push(u8::try_from(self.stage.number()).ok()?);
+        for text in [self.rrn, self.approval_code, self.response_code] {
+            let Some(text) = text else {
+                out.push(NONE);
+                continue;
+            };
+            out.push(u8::try_from(text.len()).ok().filter(|len| *len != NONE)?);
+            out.extend_from_slice(text.as_bytes());
+        }
+        Some(out.into_boxed_slice())
+    }
+
+    /// What [`to_bytes`](Answered::to_bytes) has written; `None` for anything else.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Answered<'a>> {
+        let mut rest = bytes;
+        let [stage] = take_array(&mut rest)?;
+        let mut text = || -> Option<Option<&'a str>> {
+            match take_array(&mut rest)? {
+                [NONE] => Some(None),
+                [len] => Some(Some(std::str::from_utf8(take(&mut rest, usize::from(len))?).ok()?)),
+            }
+        };
+        let (rrn, approval_code, response_code) = (text()?, text()?, text()?);
+        let stage = Stage::of_number(i64::from(stage))?;
+        rest.is_empty().then_some(Answered { stage, rrn, approval_code, response_code })
+    }
+}
+
+/// The answers of a commit that is being written.
+#[derive(Default)]
+pub(super) struct Answers {
+    bytes: Vec<u8>,
+    /// The first row.
+    pub(super) id: Option<i64>,
+}
+
+impl Answers {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.id = None;
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn push(&mut self, row: i64, answered: &[u8]) {
+        self.bytes.extend_from_slice(&row.to_le_bytes());
+        // Three texts of 254 bytes at most, and a stage.
+        self.bytes.extend_from_slice(&(answered.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(answered);
+        self.id.get_or_insert(row);
+    }
+}
+
+/// All answers, by row.
+pub(super) fn answers(conn: &Connection) -> rusqlite::Result<HashMap<i64, Box<[u8]>>> {
+    let mut all = HashMap::new();
+    let mut statement = conn.prepare_cached("SELECT id, lines FROM answers ORDER BY id")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        let (id, lines): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
+            let (row, answered) =
+                answer(&mut rest).ok_or_else(|| damaged(format!("the answers of row {id} are damaged")))?;
+            all.insert(row, answered.into());
+        }
+    }
+    Ok(all)
+}
+
+fn answer<'a>(rest: &mut &'a [u8]) -> Option<(i64, &'a [u8])> {
+    let row = i64::from_le_bytes(take_array(rest)?);
+    let len = u16::from_le_bytes(take_array(rest)?);
+    let answered = take(rest, usize::from(len))?;
+    Answered::read(answered).map(|_| (row, answered))
+}
+
+fn damaged(what: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, what.into())
+}
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
@@ -166,10 +271,8 @@ impl Sheet {
     pub(super) fn lines(&self) -> rusqlite::Result<Vec<Line<'_>>> {
         let mut rest = &self.lines[..];
         let lines = (self.id..=self.last).map(|row| line(row, &mut rest)).collect::<Option<Vec<Line<'_>>>>();
-        lines.filter(|_| rest.is_empty()).ok_or_else(|| {
-            let what = format!("the sheet of row {} is damaged", self.id);
-            rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Blob, what.into())
-        })
+        let lines = lines.filter(|_| rest.is_empty());
+        lines.ok_or_else(|| damaged(format!("the sheet of row {} is damaged", self.id)))
     }
 }
 
@@ -210,11 +313,25 @@ pub(super) fn of_row(conn: &Connection, row: i64) -> rusqlite::Result<Option<She
 
 /// Gives each row of a sheet a record, if it has none, and an image of its own, and takes the sheet away.
 pub(super) fn unfold(conn: &Connection, sheet: &Sheet) -> rusqlite::Result<()> {
+    let answers = answers(conn)?;
     let mut record = conn.prepare_cached(schema::UNFOLD_RECORD)?;
     let mut image = conn.prepare_cached(schema::UNFOLD_IMAGE)?;
     for Line { row, facts, nonce, sealed, .. } in sheet.lines()? {
         let Facts { tx, received_ms, mti, elements } = facts;
-        record.execute(params![row, sheet.run, tx as i64, sheet.upstream, mti, received_ms, elements])?;
+        let answered = answers.get(&row).and_then(|answered| Answered::read(answered));
+        record.execute(params![
+            row,
+            sheet.run,
+            tx as i64,
+            sheet.upstream,
+            mti,
+            answered.map_or(Stage::Intent, |answered| answered.stage).number(),
+            received_ms,
+            answered.and_then(|answered| answered.rrn),
+            answered.and_then(|answered| answered.approval_code),
+            answered.and_then(|answered| answered.response_code),
+            elements,
+        ])?;
         image.execute(params![row, sheet.run, tx as i64, sheet.key_id, nonce, sealed])?;
     }
     conn.prepare_cached(schema::DELETE_SHEET)?.execute([sheet.id])?;
@@ -224,7 +341,8 @@ pub(super) fn unfold(conn: &Connection, sheet: &Sheet) -> rusqlite::Result<()> {
 /// Unfolds all sheets with rows that are open: after it, what `records` and `images` have is all that is open.
 pub(super) fn unfold_open(conn: &Connection) -> rusqlite::Result<()> {
     const OPEN: &str = "EXISTS (SELECT 1 FROM records r WHERE r.id BETWEEN s.id AND s.last AND r.stage <> 7)";
-    unfold_where(conn, &format!("{HAS_INTENTS} OR {OPEN}"))
+    unfold_where(conn, &format!("{HAS_INTENTS} OR {OPEN}"))?;
+    conn.execute("DELETE FROM answers", []).map(drop)
 }
 
 /// Unfolds all sheets.
@@ -259,17 +377,35 @@ mod tests {
     }
 
     #[test]
+    fn answers_stand_in_the_file_as_described() {
+        let answered = Answered {
+            stage: Stage::AnsweredApproved,
+            rrn: Some("000000000042"),
+            approval_code: None,
+            response_code: Some("000"),
+        };
+        let bytes = b"\x01\x0C000000000042\xFF\x03000";
+        assert_eq!(answered.to_bytes().as_deref(), Some(&bytes[..]));
+        assert_eq!(Answered::read(bytes), Some(answered));
+        for len in 0..bytes.len() {
+            assert_eq!(Answered::read(&bytes[..len]), None, "{len}");
+        }
+        assert_eq!(Answered::read(&[&bytes[..], b"\0"].concat()), None);
+        let long = "1".repeat(255);
+        assert_eq!(Answered { rrn: Some(&long), ..answered }.to_bytes(), None);
+        let (mut answers, mut all) =
+            (Answers::default(), &b"\x07\0\0\0\0\0\0\0\x13\0\x01\x0C000000000042\xFF\x03000"[..]);
+        answers.push(7, bytes);
+        assert_eq!((answers.id, answers.bytes()), (Some(7), all));
+        assert_eq!((answer(&mut all), all), (Some((7, &bytes[..])), &b""[..]));
+    }
+
+    #[test]
     fn a_sheet_is_read_as_it_was_written_and_a_damaged_one_is_refused() {
         let nonce = [7; NONCE_LEN];
         let mut lines = Lines::default();
         for n in 0..3_u8 {
-            lines.push(
-                5 + i64::from(n),
-                Now::default(),
-                FACTS,
-                &nonce,
-                &vec![n; usize::from(n) * 300],
-            );
+            lines.push(5 + i64::from(n), Now::default(), FACTS, &nonce, &vec![n; usize::from(n) * 300]);
         }
         let sheet = |last, lines: &[u8]| Sheet {
             id: 5,

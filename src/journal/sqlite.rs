@@ -324,7 +324,7 @@ impl Journal for Sqlite {
                 _ if inbox.stopped => {}
                 op => {
                     inbox.intents += usize::from(matches!(op, JournalOp::Intent { .. }));
-                    inbox.entries.push(Entry { op, at, passed_over: false });
+                    inbox.entries.push(Entry { op, at });
                 }
             }
         }

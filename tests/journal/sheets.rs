@@ -219,6 +219,133 @@ fn intents_are_shown_beside_the_gateway_that_has_them() {
     assert!(Reader::open(desk.path()).unwrap().entry(3).unwrap().unwrap().is_of_before);
 }
 
+fn approved(n: u64) -> JournalOp {
+    let answer = AnswerRecord {
+        rrn: Some(format!("{n:012}").into()),
+        approval_code: Some("A1".into()),
+        response_code: Some("000".into()),
+    };
+    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer: Box::new(answer) }
+}
+
+const ANSWERS: &str = "SELECT COUNT(*) FROM answers";
+
+#[test]
+fn answers_are_noted_until_there_are_records() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, []);
+    submit(&mut journal, [approved(1), approved(3)]);
+    flush(&mut journal);
+    assert_eq!((number(desk.path(), ANSWERS), number(desk.path(), RECORDS)), (1, 0));
+    submit(&mut journal, [delivered(1), JournalOp::Owed { id: id(2) }]);
+    flush(&mut journal);
+    assert_eq!(
+        number(desk.path(), "SELECT SUM(id) FROM records WHERE elements ->> '4' = '000000001000'"),
+        1 + 2
+    );
+    assert_eq!(
+        number(
+            desk.path(),
+            "SELECT CAST(rrn AS INTEGER) FROM records WHERE approval_code = 'A1' AND response_code = '000'"
+        ),
+        1
+    );
+    let reader = Reader::open(desk.path()).unwrap();
+    let told =
+        |row| reader.entry(row).unwrap().map(|entry| (entry.stage, entry.rrn, entry.response_code)).unwrap();
+    let answered = |n: u64| (Some(format!("{n:012}")), Some("000".to_owned()));
+    let of = |stage, (rrn, code)| (stage, rrn, code);
+    assert_eq!(told(1), of(Stage::Closed, answered(1)));
+    assert_eq!(told(2), of(Stage::Owed, (None, None)));
+    assert_eq!(told(3), of(Stage::AnsweredApproved, answered(3)));
+    assert_eq!(listed(&reader, Which::At(Stage::AnsweredApproved)), [(3, Stage::AnsweredApproved)]);
+    // Answered again: that belongs into the record.
+    submit(&mut journal, [approved(3)]);
+    flush(&mut journal);
+    assert_eq!((number(desk.path(), RECORDS), number(desk.path(), ANSWERS)), (3, 1));
+    // All of them have records, so the next commit takes the answers away.
+    submit(&mut journal, [intent(4)]);
+    flush(&mut journal);
+    assert_eq!(number(desk.path(), ANSWERS), 0);
+}
+
+#[test]
+fn answers_outlive_the_process() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, [2]);
+    submit(&mut journal, [approved(1)]);
+    flush(&mut journal);
+    drop(journal);
+    let rows = desk.open().1;
+    let found: Vec<_> = rows.iter().map(|row| (row.was, row.stage, row.rrn.as_deref())).collect();
+    use socketqueue::mux::Stage::{AnsweredApproved, Intent};
+    assert_eq!(found, [(1, AnsweredApproved, Some(&b"000000000001"[..])), (3, Intent, None)]);
+    assert_eq!(number(desk.path(), ANSWERS), 0);
+    assert_eq!(number(desk.path(), "SELECT approval_code = 'A1' FROM records WHERE id = 1"), 1);
+}
+
+/// A sheet that is unfolded takes the answers to its rows with it.
+#[test]
+fn what_was_answered_before_its_sheet_was_unfolded_goes_on_as_any_other() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, [2]);
+    submit(&mut journal, [approved(1)]);
+    flush(&mut journal);
+    submit(&mut journal, [JournalOp::Reopened { id: id(8), was: id(2) }]);
+    flush(&mut journal);
+    assert_eq!(
+        number(desk.path(), "SELECT stage FROM records WHERE id = 1"),
+        Stage::AnsweredApproved.number()
+    );
+    assert_eq!(number(desk.path(), "SELECT stage FROM records WHERE id = 3"), Stage::Intent.number());
+    submit(&mut journal, [approved(3), delivered(1)]);
+    flush(&mut journal);
+    assert_eq!(number(desk.path(), "SELECT outcome FROM records WHERE id = 1 AND rrn = '000000000001'"), 2);
+    assert_eq!(
+        number(desk.path(), "SELECT stage FROM records WHERE id = 3"),
+        Stage::AnsweredApproved.number()
+    );
+    assert_eq!(number(desk.path(), ANSWERS), 0);
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_dark_is_written_again_over_what_is_there() {
+    let desk = Desk::new();
+    let fails = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let left = fails.clone();
+    let (mut journal, _) = desk.open_syncing(move || {
+        use std::sync::atomic::Ordering::SeqCst;
+        match left.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)) {
+            Ok(_) => Err(std::io::Error::other("injected")),
+            Err(_) => Ok(()),
+        }
+    });
+    submit(&mut journal, (1..=4).map(intent));
+    verdicts(&mut journal, 4);
+    submit(&mut journal, [approved(1), approved(2)]);
+    flush(&mut journal);
+    fails.store(1, std::sync::atomic::Ordering::SeqCst);
+    // All of it stands in the log, and is taken for lost.
+    submit(
+        &mut journal,
+        [
+            delivered(1),
+            approved(3),
+            JournalOp::Owed { id: id(4) },
+            JournalOp::Reopened { id: id(8), was: id(2) },
+        ],
+    );
+    flush(&mut journal);
+    assert_eq!(journal.figures().unknown, 1);
+    submit(&mut journal, [delivered(3), delivered(8)]);
+    flush(&mut journal);
+    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM records WHERE stage = 7 AND outcome = 2"), 3);
+    assert_eq!(number(desk.path(), "SELECT COUNT(*) FROM records WHERE CAST(rrn AS INTEGER) = id"), 3);
+    drop(journal);
+    let rows: Vec<_> = desk.open().1.iter().map(|row| (row.was, row.stage)).collect();
+    assert_eq!(rows, [(4, socketqueue::mux::Stage::Owed)]);
+}
+
 #[test]
 fn a_damaged_sheet_with_an_open_row_is_refused() {
     let desk = Desk::new();

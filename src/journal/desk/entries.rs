@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, named_params};
 use super::Reader;
 use crate::journal::codes::{Stage, outcome_of_number};
 use crate::journal::elements::Elements;
-use crate::journal::sheet::{self, Facts, Line, Sheet};
+use crate::journal::sheet::{self, Answered, Facts, Line, Sheet};
 use crate::journal::{JournalError, UpstreamIdentity};
 use crate::mux::FinalState;
 
@@ -246,6 +246,7 @@ impl Reader {
         let run = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'";
         let run: i64 = self.conn.prepare_cached(run)?.query_row([], |row| row.get(0))?;
         let mut entries = Vec::new();
+        let answers = sheet::answers(&self.conn)?;
         for sheet in sheet::with_intents(&self.conn, after, to)? {
             let upstream = "SELECT name, address, dialect FROM upstreams WHERE id = ?1";
             let upstream = self.conn.query_row(upstream, [sheet.upstream], |row| {
@@ -258,7 +259,10 @@ impl Reader {
             let lines = sheet.lines()?.into_iter();
             let intents =
                 lines.filter(|line| line.row > after && line.row <= to && !records.contains(&line.row));
-            entries.extend(intents.filter_map(|line| intent(&line, &upstream, &sheet, run)));
+            entries.extend(intents.filter_map(|line| {
+                let answered = answers.get(&line.row).and_then(|answered| Answered::read(answered));
+                intent(&line, answered, &upstream, &sheet, run)
+            }));
         }
         Ok(entries)
     }
@@ -305,14 +309,12 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub fn counts(&self) -> Result<Vec<(Stage, u64)>, JournalError> {
-        const INTENTS: &str = "SELECT COALESCE(SUM(s.last - s.id + 1 -
-            (SELECT COUNT(*) FROM records r WHERE r.id BETWEEN s.id AND s.last)), 0) FROM sheets s";
         let read = || -> rusqlite::Result<Vec<(i64, i64)>> {
             let _snapshot = self.conn.unchecked_transaction()?;
             let mut statement = self.conn.prepare("SELECT stage, COUNT(*) FROM records GROUP BY stage")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let mut found = rows.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
-            found.push((Stage::Intent.number(), self.conn.query_row(INTENTS, [], |row| row.get(0))?));
+            found.extend(self.intents(i64::MIN, i64::MAX)?.iter().map(|entry| (entry.stage.number(), 1)));
             Ok(found)
         };
         let found = read().map_err(|error| self.refused(&error))?;
@@ -363,7 +365,14 @@ impl Iterator for Entries<'_> {
 }
 
 /// A line of a sheet that has no record yet.
-fn intent(line: &Line<'_>, upstream: &UpstreamIdentity, sheet: &Sheet, run: i64) -> Option<Entry> {
+fn intent(
+    line: &Line<'_>,
+    answered: Option<Answered<'_>>,
+    upstream: &UpstreamIdentity,
+    sheet: &Sheet,
+    run: i64,
+) -> Option<Entry> {
+    let text = |of: fn(Answered<'_>) -> Option<&str>| answered.and_then(of).map(str::to_owned);
     let Facts { tx, received_ms, mti, elements } = line.facts;
     let entry = Entry {
         row: line.row,
@@ -372,7 +381,7 @@ fn intent(line: &Line<'_>, upstream: &UpstreamIdentity, sheet: &Sheet, run: i64)
         told: tx,
         upstream: upstream.clone(),
         mti: mti.to_owned(),
-        stage: Stage::Intent,
+        stage: answered.map_or(Stage::Intent, |answered| answered.stage),
         outcome: None,
         received_ms,
         left_ms: Some(received_ms),
@@ -384,9 +393,9 @@ fn intent(line: &Line<'_>, upstream: &UpstreamIdentity, sheet: &Sheet, run: i64)
         transmission_time: None,
         stan: None,
         local_time: None,
-        rrn: None,
-        approval_code: None,
-        response_code: None,
+        rrn: text(|answered| answered.rrn),
+        approval_code: text(|answered| answered.approval_code),
+        response_code: text(|answered| answered.response_code),
         tid: None,
         mid: None,
         currency: None,

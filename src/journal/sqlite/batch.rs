@@ -17,8 +17,6 @@ use crate::time::Now;
 pub(super) struct Entry {
     pub(super) op: JournalOp,
     pub(super) at: Now,
-    /// A commit went by without it.
-    pub(super) passed_over: bool,
 }
 
 /// Where a change's row is.
@@ -52,8 +50,6 @@ pub(super) struct Change<'e> {
     pub(super) superseded: Option<bool>,
     /// What a person decided, who, and why.
     pub(super) notes: Vec<Note>,
-    /// The entry that tells the answer, where that is all.
-    answered_by: Option<usize>,
 }
 
 /// A person's decision, as it is kept.
@@ -91,7 +87,6 @@ impl Change<'_> {
             end: None,
             superseded: None,
             notes: Vec::new(),
-            answered_by: None,
         }
     }
 
@@ -117,6 +112,17 @@ impl Change<'_> {
             && self.rrn.is_none()
             && self.approval_code.is_none()
             && self.response_code.is_none()
+    }
+
+    /// Whether it is an answer and nothing more.
+    pub(super) fn is_plain_answer(&self) -> bool {
+        use Stage::{AnsweredApproved, AnsweredDeclined, AnsweredInDoubt};
+        matches!(self.stage, Some(AnsweredApproved | AnsweredDeclined | AnsweredInDoubt))
+            && self.end.is_none()
+            && self.attempts.is_none()
+            && self.superseded.is_none()
+            && self.renamed.is_none()
+            && !self.adopted
     }
 
     /// Whether it is an end, perhaps with the answer before it, and nothing more.
@@ -157,31 +163,13 @@ impl<'e> Batch<'e> {
             at: entries.last().map(|entry| entry.at).unwrap_or_default(),
             ..Batch::default()
         };
-        for (at, entry) in entries.iter().enumerate() {
-            batch.add(at, entry, rows);
+        for entry in entries {
+            batch.add(entry, rows);
         }
         batch
     }
 
-    /// Takes out answers whose end is not there yet, unless nothing else is: nobody waits for them, and nearly always the end
-    /// comes before the next commit, so that both are written at once. Each is passed over once. The places of their
-    /// entries, in order.
-    pub(super) fn pass_over_answers(&mut self, entries: &[Entry]) -> Vec<usize> {
-        let alone = |change: &Change<'_>| {
-            change.answered_by.filter(|at| entries.get(*at).is_some_and(|entry| !entry.passed_over))
-        };
-        let mut passed_over: Vec<usize> = self.changes.iter().filter_map(alone).collect();
-        if passed_over.len() == self.changes.len() {
-            return Vec::new();
-        }
-        if !passed_over.is_empty() {
-            self.changes.retain(|change| alone(change).is_none());
-            passed_over.sort_unstable();
-        }
-        passed_over
-    }
-
-    fn add(&mut self, at: usize, entry: &'e Entry, rows: &Rows) {
+    fn add(&mut self, entry: &'e Entry, rows: &Rows) {
         match &entry.op {
             JournalOp::Intent { id, request, record } => {
                 let mut change = Change::of(id.bits(), FoundBy::New);
@@ -196,10 +184,8 @@ impl<'e> Batch<'e> {
                 self.push(change);
             }
             JournalOp::Answered { id, class, answer } => {
-                let is_first = !self.by_tx.contains_key(&id.bits());
                 let Some(change) = self.open_one(*id, rows) else { return };
                 change.stage = Some(Stage::answered(*class));
-                change.answered_by = Some(at).filter(|_| is_first);
                 for (kept, told) in [
                     (&mut change.rrn, &answer.rrn),
                     (&mut change.approval_code, &answer.approval_code),
@@ -267,9 +253,7 @@ impl<'e> Batch<'e> {
                 self.changes.len() - 1
             }
         };
-        let change = self.changes.get_mut(at)?;
-        change.answered_by = None;
-        Some(change)
+        self.changes.get_mut(at)
     }
 
     /// The same of one that is open. What is told of one that is over does not open it.
@@ -307,7 +291,6 @@ impl<'e> Batch<'e> {
         };
         self.by_tx.insert(id, at);
         if let Some(change) = self.changes.get_mut(at) {
-            change.answered_by = None;
             change.tx = id;
             change.renamed = change.renamed.or(Some(was));
             change.stage = Some(Stage::Owed);

@@ -13,7 +13,7 @@ use super::store::since;
 use crate::journal::codes::{Stage, outcome_number};
 use crate::journal::schema;
 use crate::journal::seal::{NONCE_LEN, Sealer, write_row_identity};
-use crate::journal::sheet::{self, Facts, Line, Lines, Sheet};
+use crate::journal::sheet::{self, Answered, Answers, Facts, Line, Lines, Sheet};
 use crate::mux::Record;
 use crate::rules::Request;
 use crate::time::Now;
@@ -34,6 +34,8 @@ pub(super) struct Written {
     pub(super) in_sheet: bool,
     /// What its record will have, of a row that has none yet.
     pub(super) facts: Option<Box<[u8]>>,
+    /// What its host answered, of a row that has no record yet.
+    pub(super) answered: Option<Box<[u8]>>,
 }
 
 /// All that a batch wrote.
@@ -42,6 +44,8 @@ pub(super) struct Page {
     pub(super) written: Vec<Written>,
     /// Sheets that it made, and when the last intent of each came.
     pub(super) sheets: Vec<(i64, Now)>,
+    /// The answers to rows without records that it wrote down.
+    pub(super) answers: Option<i64>,
     /// Rows of the sheets that it unfolded, and when it did.
     pub(super) unfolded: Vec<(Vec<Unfolded>, Now)>,
     /// Transactions whose rows were refused by themselves.
@@ -63,6 +67,7 @@ pub(super) struct Hand {
     identity: Vec<u8>,
     sealed: Vec<u8>,
     lines: Lines,
+    answers: Answers,
 }
 
 impl Hand {
@@ -74,8 +79,8 @@ impl Hand {
         next_row: i64,
         image: ImageOf,
     ) -> Hand {
-        let (identity, sealed, lines) = (Vec::new(), Vec::new(), Lines::default());
-        Hand { sealer, journal, run, upstream, next_row, image, identity, sealed, lines }
+        let (identity, sealed, lines, answers) = Default::default();
+        Hand { sealer, journal, run, upstream, next_row, image, identity, sealed, lines, answers }
     }
 
     /// Seals what is kept of `request` for a row, into `self.sealed`. The nonce.
@@ -111,6 +116,7 @@ impl<'c> Pen<'c> {
     ) -> rusqlite::Result<Pen<'c>> {
         // Of a batch that failed half-way.
         hand.lines.clear();
+        hand.answers.clear();
         Ok(Pen {
             conn,
             hand,
@@ -129,16 +135,17 @@ impl<'c> Pen<'c> {
     pub(super) fn write_all(mut self, changes: &[Change<'_>]) -> rusqlite::Result<Page> {
         self.page.written.reserve(changes.len());
         for change in changes {
-            if !self.fold(change)? {
+            if !self.fold(change)? && !self.note_answer(change) {
                 let written = self.write(change)?;
                 self.page.written.push(written);
             }
         }
         self.end_sheet()?;
+        self.end_answers()?;
         Ok(self.page)
     }
 
-    /// All but what is refused by itself, which leaves no trace.
+    /// All but what is refused by itself, which leaves no trace. Each row has a record and an image of its own after it.
     pub(super) fn write_singly(mut self, changes: &[Change<'_>]) -> rusqlite::Result<Page> {
         for change in changes {
             self.conn.execute_batch("SAVEPOINT one")?;
@@ -196,6 +203,38 @@ impl<'c> Pen<'c> {
         Ok(())
     }
 
+    /// Notes what is an answer and nothing more, to a row that has no record yet. `false`: it belongs into the record.
+    fn note_answer(&mut self, change: &Change<'_>) -> bool {
+        let (FoundBy::Row(row), true) = (change.found_by, change.is_plain_answer()) else { return false };
+        let is_first = self.rows.facts(change.tx).is_some() && self.rows.answered(change.tx).is_none();
+        let answered = Answered {
+            stage: change.stage.unwrap_or(Stage::Intent),
+            rrn: change.rrn.as_deref(),
+            approval_code: change.approval_code.as_deref(),
+            response_code: change.response_code.as_deref(),
+        };
+        let Some(bytes) = answered.to_bytes().filter(|_| is_first && change.notes.is_empty()) else {
+            return false;
+        };
+        self.hand.answers.push(row, &bytes);
+        self.page.written.push(Written { answered: Some(bytes), ..Written::of(change, row) });
+        true
+    }
+
+    /// Writes down the answers, and forgets those of before whose rows all have records.
+    fn end_answers(&mut self) -> rusqlite::Result<()> {
+        let Hand { answers, .. } = &mut *self.hand;
+        if let Some(id) = answers.id {
+            self.conn.prepare_cached(schema::INSERT_ANSWERS)?.execute(params![id, answers.bytes()])?;
+            self.page.answers = Some(id);
+            answers.clear();
+        }
+        for id in self.rows.spent_answers() {
+            self.conn.prepare_cached(schema::DELETE_ANSWERS)?.execute([id])?;
+        }
+        Ok(())
+    }
+
     fn insert(&mut self, change: &Change<'_>) -> rusqlite::Result<i64> {
         let Some((request, record, at)) = &change.request else {
             return Err(rusqlite::Error::InvalidQuery);
@@ -223,6 +262,9 @@ impl<'c> Pen<'c> {
     ) -> rusqlite::Result<()> {
         let Facts { tx, received_ms, mti, elements } =
             Facts::read(facts).ok_or(rusqlite::Error::InvalidQuery)?;
+        // What was answered before, where it has no record yet.
+        let before = self.rows.answered(change.renamed.unwrap_or(change.tx)).and_then(Answered::read);
+        let stage = change.stage.or(before.map(|before| before.stage)).unwrap_or(Stage::Intent);
         let (_, outcome, ended_ms) = ended(change);
         let key = record.and_then(|record| record.key);
         let values = params![
@@ -231,14 +273,14 @@ impl<'c> Pen<'c> {
             tx as i64,
             self.hand.upstream,
             mti,
-            change.stage.unwrap_or(Stage::Intent).number(),
+            stage.number(),
             outcome,
             received_ms,
             ended_ms,
             change.attempts.unwrap_or(0),
-            change.rrn,
-            change.approval_code,
-            change.response_code,
+            change.rrn.as_deref().or(before.and_then(|before| before.rrn)),
+            change.approval_code.as_deref().or(before.and_then(|before| before.approval_code)),
+            change.response_code.as_deref().or(before.and_then(|before| before.response_code)),
             key.as_ref().map(|key| &key[..]),
             record.map(|record| &record.body[..]),
             elements,
@@ -348,6 +390,7 @@ impl Written {
             closed_at: change.closed_at(),
             in_sheet: false,
             facts: None,
+            answered: None,
         }
     }
 }

@@ -24,6 +24,10 @@ pub(super) struct Rows {
     loose: BTreeSet<(Duration, i64, Option<u64>)>,
     /// When each sheet is looked at, and its number, oldest first.
     sheets: VecDeque<(Duration, i64)>,
+    /// How many rows without records each of the answers has.
+    answers: HashMap<i64, usize>,
+    /// Answers that have none any more.
+    spent: Vec<i64>,
     underway: usize,
     kept_for: Duration,
 }
@@ -35,6 +39,8 @@ struct Open {
     in_sheet: bool,
     /// What its record will have, as long as it has none.
     facts: Option<Box<[u8]>>,
+    /// What its host answered, as long as it has none, and the answers that this stands among.
+    answered: Option<(Box<[u8]>, i64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -91,6 +97,8 @@ impl Rows {
             ends: VecDeque::new(),
             loose: BTreeSet::new(),
             sheets: VecDeque::new(),
+            answers: HashMap::new(),
+            spent: Vec::new(),
             underway: 0,
             kept_for: late_window + ERASE_GRACE,
         }
@@ -119,6 +127,11 @@ impl Rows {
         self.open.get(&tx)?.facts.as_deref()
     }
 
+    /// What the host answered to one that has no record yet.
+    pub(super) fn answered(&self, tx: u64) -> Option<&[u8]> {
+        self.open.get(&tx)?.answered.as_ref().map(|(answered, _)| &answered[..])
+    }
+
     /// The row of a new transaction, which is open. `facts`: its record is still to be written; `in_sheet`: where its image
     /// is.
     pub(super) fn begun(
@@ -129,7 +142,7 @@ impl Rows {
         in_sheet: bool,
         facts: Option<Box<[u8]>>,
     ) -> Before {
-        let open = self.put(tx, Open { row, is_underway, in_sheet, facts });
+        let open = self.put(tx, Open { row, is_underway, in_sheet, facts, answered: None });
         Before { tx, open, over: None }
     }
 
@@ -137,8 +150,17 @@ impl Rows {
     pub(super) fn opened(&mut self, tx: u64, row: i64, is_underway: bool) -> Before {
         let (open, over) = (self.take(tx), self.over.remove(&tx));
         let in_sheet = in_sheet(open.as_ref(), over);
-        self.put(tx, Open { row, is_underway, in_sheet, facts: None });
+        self.put(tx, Open { row, is_underway, in_sheet, facts: None, answered: None });
         Before { tx, open, over }
+    }
+
+    /// Its host has answered, which stands among these answers; its record is still to be written. What was known of it before.
+    pub(super) fn noted(&mut self, tx: u64, row: i64, answered: Box<[u8]>, answers: i64) -> Before {
+        let open = self.take(tx);
+        let (facts, in_sheet) =
+            open.as_ref().map_or((None, false), |open| (open.facts.clone(), open.in_sheet));
+        self.put(tx, Open { row, is_underway: true, in_sheet, facts, answered: Some((answered, answers)) });
+        Before { tx, open, over: None }
     }
 
     /// It was over at this uptime. What was known of it before.
@@ -168,16 +190,39 @@ impl Rows {
     }
 
     fn put(&mut self, tx: u64, open: Open) -> Option<Open> {
+        let before = self.take(tx);
         self.underway += usize::from(open.is_underway);
-        let before = self.open.insert(tx, open);
-        self.underway -= usize::from(before.as_ref().is_some_and(|before| before.is_underway));
+        if let Some((_, answers)) = &open.answered {
+            *self.answers.entry(*answers).or_default() += 1;
+        }
+        self.open.insert(tx, open);
         before
     }
 
     fn take(&mut self, tx: u64) -> Option<Open> {
-        let before = self.open.remove(&tx);
-        self.underway -= usize::from(before.as_ref().is_some_and(|before| before.is_underway));
-        before
+        let before = self.open.remove(&tx)?;
+        self.underway -= usize::from(before.is_underway);
+        if let Some((_, answers)) = &before.answered
+            && let Some(rows) = self.answers.get_mut(answers)
+        {
+            *rows -= 1;
+            if *rows == 0 {
+                self.answers.remove(answers);
+                self.spent.push(*answers);
+            }
+        }
+        Some(before)
+    }
+
+    /// Answers of which every row has a record.
+    pub(super) fn spent_answers(&self) -> impl Iterator<Item = i64> {
+        // What a commit did may have been undone.
+        self.spent.iter().copied().filter(|answers| !self.answers.contains_key(answers))
+    }
+
+    /// They are gone.
+    pub(super) fn forget_spent_answers(&mut self) {
+        self.spent.clear();
     }
 
     // -- sheets ------------------------------------------------------------------------------------------------------
@@ -187,12 +232,12 @@ impl Rows {
         self.sheets.push_back((uptime + self.kept_for + SHEET_PATIENCE, id));
     }
 
-    /// These rows have images of their own from now on.
+    /// These rows have records and images of their own from now on.
     pub(super) fn unfolded(&mut self, now: Duration, rows: &[Unfolded]) {
         for Unfolded { row, tx, ended_ago } in rows {
-            if let Some(open) = tx.and_then(|tx| self.open.get_mut(&tx)) {
+            if let Some((tx, open)) = tx.and_then(|tx| Some((tx, self.take(tx)?))) {
                 // Its end is still to come.
-                open.in_sheet = false;
+                self.put(tx, Open { in_sheet: false, facts: None, answered: None, ..open });
                 continue;
             }
             let (erase_at, tx) = match tx.and_then(|tx| self.over.get_mut(&tx)) {
@@ -207,11 +252,30 @@ impl Rows {
         }
     }
 
-    /// Which images are in sheets is not certain: each is erased by itself, too.
-    pub(super) fn doubt_sheets(&mut self) {
-        self.open.values_mut().for_each(|open| open.in_sheet = false);
+    /// The journal was opened anew, and what was committed last may be in it or not. `find` looks up a row: `Some(None)`, it
+    /// has a record; `Some` facts, it has none and is in a sheet. Where images are is left open: each is erased by itself,
+    /// too.
+    pub(super) fn refresh<E>(
+        &mut self,
+        mut find: impl FnMut(i64) -> Result<Option<Option<Box<[u8]>>>, E>,
+    ) -> Result<(), E> {
+        for tx in self.open.keys().copied().collect::<Vec<_>>() {
+            let Some(mut open) = self.take(tx) else { continue };
+            open.in_sheet = false;
+            match find(open.row) {
+                Ok(Some(None)) => (open.facts, open.answered) = (None, None),
+                Ok(Some(facts)) => open.facts = facts,
+                Ok(None) => {}
+                Err(error) => {
+                    self.put(tx, open);
+                    return Err(error);
+                }
+            }
+            self.put(tx, open);
+        }
         self.over.values_mut().for_each(|closed| closed.in_sheet = false);
         self.ends.iter_mut().for_each(|end| end.in_sheet = false);
+        Ok(())
     }
 
     // -- what is erased ----------------------------------------------------------------------------------------------
@@ -428,8 +492,27 @@ mod tests {
         assert_eq!(due(&rows, 700, 10), [0; 0]);
         rows.closed(2, 11, seconds(300));
         assert_eq!((due(&rows, 899, 10), due(&rows, 900, 10)), (vec![], vec![11, 11]));
-        rows.doubt_sheets();
+        rows.refresh(|row| Ok::<_, ()>(Some((row != 12).then(Box::default)))).unwrap();
         assert_eq!(due(&rows, 900, 10), [11, 10, 11, 11]);
+        assert!(rows.facts(3).is_none(), "it has a record after all");
+    }
+
+    #[test]
+    fn answers_are_spent_when_every_row_of_theirs_has_a_record() {
+        let mut rows = sheet();
+        let noted = rows.noted(3, 12, b"000"[..].into(), 12);
+        assert_eq!((rows.answered(3), rows.facts(3)), (Some(&b"000"[..]), Some(&b""[..])));
+        let closed = rows.closed(3, 12, seconds(3));
+        assert_eq!(rows.spent_answers().collect::<Vec<_>>(), [12]);
+        rows.restore(closed);
+        assert_eq!(rows.spent_answers().count(), 0);
+        rows.unfolded(seconds(4), &[Unfolded { row: 12, tx: Some(3), ended_ago: None }]);
+        assert_eq!((rows.answered(3), rows.facts(3)), (None, None));
+        assert!(rows.spent_answers().eq([12, 12]) || rows.spent_answers().eq([12]));
+        rows.forget_spent_answers();
+        assert_eq!(rows.spent_answers().count(), 0);
+        rows.restore(noted);
+        assert_eq!((rows.answered(3), rows.facts(3)), (None, Some(&b""[..])));
     }
 
     #[test]

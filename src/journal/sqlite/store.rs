@@ -154,13 +154,14 @@ impl Store {
     fn write(&mut self, batch: &Batch<'_>, reserve_held: bool, singly: bool) -> Result<Done, Refused> {
         let begun = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         begun.map_err(|error| Refused::Before(Trouble::of(&error)))?;
-        let Page { written, sheets, unfolded, bad } = self.write_rows(batch, singly).map_err(|error| {
-            let _ = self.conn.execute_batch("ROLLBACK");
-            match connection::is_of_the_row(&error) {
-                true => Refused::Row,
-                false => Refused::Before(Trouble::of(&error)),
-            }
-        })?;
+        let Page { written, sheets, answers, unfolded, bad } =
+            self.write_rows(batch, singly).map_err(|error| {
+                let _ = self.conn.execute_batch("ROLLBACK");
+                match connection::is_of_the_row(&error) {
+                    true => Refused::Row,
+                    false => Refused::Before(Trouble::of(&error)),
+                }
+            })?;
         let intents: Vec<_> = written.iter().filter(|row| row.is_new).map(|row| (row.tx, row.row)).collect();
         if let Err(refused) = self.commit(Commit { intents: batch.intents, reserve_held, probe: false }) {
             if matches!(refused, Refused::During(_)) {
@@ -169,6 +170,9 @@ impl Store {
             return Err(refused);
         }
         self.log_pages += COMMIT_PAGES + batch.changes.len() / CHANGES_A_PAGE;
+        if !singly {
+            self.rows.forget_spent_answers();
+        }
         sheets.into_iter().for_each(|(id, at)| self.rows.sheet(at.uptime, id));
         for (rows, at) in unfolded {
             self.rows.unfolded(at.uptime, &rows);
@@ -180,7 +184,10 @@ impl Store {
                 None if row.is_new => {
                     self.rows.begun(row.tx, row.row, row.is_underway, row.in_sheet, row.facts)
                 }
-                None => self.rows.opened(row.tx, row.row, row.is_underway),
+                None => match (row.answered, answers) {
+                    (Some(answered), Some(answers)) => self.rows.noted(row.tx, row.row, answered, answers),
+                    _ => self.rows.opened(row.tx, row.row, row.is_underway),
+                },
                 Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
             });
         }
@@ -302,8 +309,8 @@ impl Store {
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
         connection::checkpoint(&conn).map_err(trouble)?;
         self.conn = conn;
-        self.rows.doubt_sheets();
-        Ok(())
+        let (conn, run) = (&self.conn, self.hand.run);
+        self.rows.refresh(|row| known(conn, run, row)).map_err(trouble)
     }
 
     /// A synced write; after it, syncs are left to whoever commits.
@@ -325,6 +332,18 @@ impl Store {
         self.be_alone();
         let _ = connection::checkpoint(&self.conn);
     }
+}
+
+/// What is in the file of a row that is open: `Some(None)`, a record; `Some` facts, a line of a sheet only.
+fn known(conn: &Connection, run: i64, row: i64) -> rusqlite::Result<Option<Option<Box<[u8]>>>> {
+    let mut record = conn.prepare_cached("SELECT 1 FROM records WHERE id = ?1")?;
+    if record.exists([row])? {
+        return Ok(Some(None));
+    }
+    let sheet = sheet::of_row(conn, row)?.filter(|sheet| sheet.run == run);
+    let Some(sheet) = sheet else { return Ok(None) };
+    let line = sheet.lines()?.into_iter().find(|line| line.row == row);
+    Ok(line.map(|line| Some(line.bytes.into())))
 }
 
 /// How long ago this was, by the wall clock: long ago, if that went back or it is not known.

@@ -106,7 +106,7 @@ impl Writer {
                     self.gather();
                 }
                 self.begin_work();
-                self.commit_next(stop);
+                self.commit_next();
                 self.publish();
                 if self.store.keep_log_short() {
                     self.begin_work();
@@ -207,13 +207,11 @@ impl Writer {
         self.shared.meters.begun((self.clock)().uptime);
     }
 
-    /// One commit of what has waited longest. Whatever becomes of it, the queue has what is still to be done. `all`: also
-    /// what could wait for the next one.
-    fn commit_next(&mut self, all: bool) {
+    /// One commit of what has waited longest. Whatever becomes of it, the queue has what is still to be done.
+    fn commit_next(&mut self) {
         let len = self.queue.len().min(BATCH_MAX);
         let entries = &self.queue.make_contiguous()[..len];
-        let mut batch = Batch::of(entries, &self.store.rows);
-        let passed_over = if all { Vec::new() } else { batch.pass_over_answers(entries) };
+        let batch = Batch::of(entries, &self.store.rows);
         tell_strays(&self.log, &batch);
         let is_empty = batch.changes.is_empty();
         let (begun, begun_at) = ((self.clock)().uptime, Instant::now());
@@ -222,7 +220,7 @@ impl Writer {
                 tell_bad(&self.log, &self.shared, done.bad.len());
                 // Before it can be told durable: who is told then finds them so.
                 self.shared.meters.state(self.store.rows.open(), true);
-                let committed = self.committed(len, &passed_over, done, begun, begun_at);
+                let committed = self.committed(len, done, begun, begun_at);
                 if is_empty || self.store.options.durability == Durability::Process {
                     self.is_durable(committed, is_empty);
                 } else {
@@ -254,24 +252,11 @@ impl Writer {
         }
     }
 
-    /// The first `len` of the queue are committed, but for those at these places.
-    fn committed(
-        &mut self,
-        len: usize,
-        passed_over: &[usize],
-        done: Done,
-        begun: Duration,
-        begun_at: Instant,
-    ) -> Committed {
+    /// The first `len` of the queue are committed.
+    fn committed(&mut self, len: usize, done: Done, begun: Duration, begun_at: Instant) -> Committed {
         let Done { bad, intents, before } = done;
         let (mut verdicts, mut rest) = (Vec::with_capacity(intents.len()), Vec::new());
-        let (mut left, mut next) = (Vec::with_capacity(passed_over.len()), passed_over.iter().peekable());
-        for (at, mut entry) in self.queue.drain(..len).enumerate() {
-            if next.next_if_eq(&&at).is_some() {
-                entry.passed_over = true;
-                left.push(entry);
-                continue;
-            }
+        for entry in self.queue.drain(..len) {
             match intent(&entry) {
                 Some(id) if bad.contains(&id.bits()) => verdicts.push(Verdict::Failed(id)),
                 Some(id) => verdicts.push(Verdict::Durable(id)),
@@ -282,11 +267,7 @@ impl Writer {
             // The core takes a failed intent for the journal's failure; only the row was.
             verdicts.push(Verdict::Up);
         }
-        for entry in left.into_iter().rev() {
-            self.queue.push_front(entry);
-        }
-        let operations = len - passed_over.len();
-        Committed { verdicts, rest, intents, before, operations, begun, begun_at }
+        Committed { verdicts, rest, intents, before, operations: len, begun, begun_at }
     }
 
     /// A commit that waits for no sync.
