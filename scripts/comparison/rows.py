@@ -165,7 +165,7 @@ def row_7(rig):
 
 
 def row_10(rig):
-    """journal on (power), tx/s / without, at 100 and 1,000 connections; and with a slower sync"""
+    """journal on (power), tx/s / without, at 100 and 1,000 connections; and with syncs of a given length"""
     with rig.bank() as bank, rig.gateway(bank) as plain:
         with rig.gateway(bank, journal='power') as durable:
             for conns, bar in ((100, 0.6), (1000, 0.7)):

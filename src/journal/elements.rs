@@ -2,30 +2,30 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::rules::{self, Request};
 
 /// Data elements of a request, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Elements<'m> {
-    #[serde(rename = "3", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "3", default)]
     pub(super) processing_code: Option<Cow<'m, str>>,
-    #[serde(rename = "4", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "4", default)]
     pub(super) amount: Option<Cow<'m, str>>,
-    #[serde(rename = "7", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "7", default)]
     pub(super) transmission_time: Option<Cow<'m, str>>,
-    #[serde(rename = "11", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "11", default)]
     pub(super) stan: Option<Cow<'m, str>>,
-    #[serde(rename = "12", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "12", default)]
     pub(super) local_time: Option<Cow<'m, str>>,
-    #[serde(rename = "37", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "37", default)]
     pub(super) rrn: Option<Cow<'m, str>>,
-    #[serde(rename = "41", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "41", default)]
     pub(super) tid: Option<Cow<'m, str>>,
-    #[serde(rename = "42", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "42", default)]
     pub(super) mid: Option<Cow<'m, str>>,
-    #[serde(rename = "49", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "49", default)]
     pub(super) currency: Option<Cow<'m, str>>,
 }
 
@@ -48,10 +48,42 @@ impl<'m> Elements<'m> {
 
     /// Writes them behind what `out` has.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        // Strings go into a vector always.
-        let written = serde_json::to_writer(out, self);
-        debug_assert!(written.is_ok());
+        let elements = [
+            ("3", &self.processing_code),
+            ("4", &self.amount),
+            ("7", &self.transmission_time),
+            ("11", &self.stan),
+            ("12", &self.local_time),
+            ("37", &self.rrn),
+            ("41", &self.tid),
+            ("42", &self.mid),
+            ("49", &self.currency),
+        ];
+        let mut before = b'{';
+        for (number, value) in elements {
+            let Some(value) = value else { continue };
+            out.extend_from_slice(&[before, b'"']);
+            out.extend_from_slice(number.as_bytes());
+            out.extend_from_slice(b"\":");
+            write_text(value, out);
+            before = b',';
+        }
+        out.extend_from_slice(if before == b'{' { b"{}" } else { b"}" });
     }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b' ';
+    if text.bytes().all(is_plain) {
+        // Nearly always, and several times as fast.
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
+    // Strings go into a vector always.
+    let written = serde_json::to_writer(out, text);
+    debug_assert!(written.is_ok());
 }
 
 impl Elements<'static> {

@@ -15,6 +15,7 @@ use super::key::{KeyFields, MatchKey, Tid};
 use super::{Answer, MakeGood, Request};
 use crate::dialect::Dialect;
 use crate::iso8583::mask::{Track2, is_sensitive_tag};
+use crate::iso8583::schema::{FieldSpec, Length};
 use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, emv, field};
 
 /// Elements that are never kept (PCI DSS 3.3: sensitive authentication data).
@@ -53,9 +54,10 @@ pub fn image(request: &Request, dialect: &Dialect) -> Bytes {
 /// PAN and expiry of the track go where they may stay, if they are not there.
 fn keep_card(draft: &mut Draft, dialect: &Dialect, track: &Track2) {
     let mut keep = |n: FieldNumber, digits: &str| {
-        if !draft.has(n) && dialect.schema.field(n).is_some() {
+        // A dialect whose field has another length means something else by it (smartVista's DE 14 has six digits).
+        let holds = |spec: &FieldSpec| !matches!(spec.length, Length::Fixed(len) if usize::from(len) != digits.len());
+        if !draft.has(n) && dialect.schema.field(n).is_some_and(holds) {
             set_if_held(draft, n, digits.as_bytes());
-            // A dialect whose field is longer means something else by it (smartVista's DE 14 has six digits).
             if draft.value(n).is_some_and(|written| *written != *digits.as_bytes()) {
                 draft.remove(n);
             }
