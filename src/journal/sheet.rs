@@ -15,6 +15,8 @@
 //! (eight bytes), length (two bytes) and content: the number of the stage (one byte), then DE 37, 38 and 39, each with a
 //! byte before it: its length, or 255 where there is none. Numbers begin with their lowest byte.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -47,13 +49,13 @@ const ELEMENTS: usize = 20;
 
 impl<'a> Facts<'a> {
     /// Those of the request of transaction `tx`, which came at `received_ms`, as they stand in a sheet.
-    pub(super) fn write(tx: u64, received_ms: i64, request: &Request) -> Box<[u8]> {
+    pub(super) fn write(tx: u64, received_ms: i64, request: &Request) -> Arc<[u8]> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(&tx.to_le_bytes());
         out.extend_from_slice(&received_ms.to_le_bytes());
         out.extend_from_slice(&request.mti().digits());
         Elements::of(request).write(&mut out);
-        out.into_boxed_slice()
+        out.into()
     }
 
     /// What [`write`](Facts::write) has written; `None` for anything else.

@@ -55,7 +55,8 @@ pub fn image(request: &Request, dialect: &Dialect) -> Bytes {
 fn keep_card(draft: &mut Draft, dialect: &Dialect, track: &Track2) {
     let mut keep = |n: FieldNumber, digits: &str| {
         // A dialect whose field has another length means something else by it (smartVista's DE 14 has six digits).
-        let holds = |spec: &FieldSpec| !matches!(spec.length, Length::Fixed(len) if usize::from(len) != digits.len());
+        let holds =
+            |spec: &FieldSpec| !matches!(spec.length, Length::Fixed(len) if usize::from(len) != digits.len());
         if !draft.has(n) && dialect.schema.field(n).is_some_and(holds) {
             set_if_held(draft, n, digits.as_bytes());
             if draft.value(n).is_some_and(|written| *written != *digits.as_bytes()) {

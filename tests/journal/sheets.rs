@@ -308,6 +308,22 @@ fn what_was_answered_before_its_sheet_was_unfolded_goes_on_as_any_other() {
     assert_eq!(number(desk.path(), ANSWERS), 0);
 }
 
+/// In one commit with it, on either side.
+#[test]
+fn what_is_answered_while_its_sheet_is_unfolded_is_not_lost() {
+    let desk = Desk::new();
+    let mut journal = with_a_sheet(&desk, [2]);
+    submit(&mut journal, [approved(1), JournalOp::Reopened { id: id(8), was: id(2) }, approved(3)]);
+    flush(&mut journal);
+    assert_eq!((number(desk.path(), ANSWERS), number(desk.path(), SHEETS)), (0, 0));
+    submit(&mut journal, [delivered(3)]);
+    drop(journal);
+    let of = "SELECT COUNT(*) FROM records WHERE CAST(rrn AS INTEGER) = id AND response_code = '000'";
+    assert_eq!(number(desk.path(), of), 2);
+    let rows: Vec<_> = desk.open().1.iter().map(|row| (row.was, row.stage)).collect();
+    assert_eq!(rows, [(1, socketqueue::mux::Stage::AnsweredApproved), (2, socketqueue::mux::Stage::Owed)]);
+}
+
 #[test]
 fn what_a_failed_sync_left_in_the_dark_is_written_again_over_what_is_there() {
     let desk = Desk::new();

@@ -135,6 +135,11 @@ impl Change<'_> {
             && !self.adopted
     }
 
+    /// Whether the name of its image changes, which therefore must not be in a sheet.
+    pub(super) fn unfolds(&self) -> bool {
+        self.renamed.is_some() || self.adopted
+    }
+
     /// Whether it was given up before anything could be sent: nothing will ever be made good.
     pub(super) fn needs_no_image(&self) -> bool {
         matches!(self.end, Some(End::In(FinalState::NeverSent | FinalState::Refused, _)))

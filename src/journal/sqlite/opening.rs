@@ -52,7 +52,15 @@ pub(super) fn open(
     let options = Options { file: place.path().to_owned(), ..options.clone() };
     place.make_room();
     let (conn, keys) = connect(&place, &options)?;
-    unfold_open(&conn).map_err(|error| connection::refusal(&options.file, &error))?;
+    let unfolded = unfold_open(&conn).or_else(|error| {
+        if connection::Trouble::of(&error) != connection::Trouble::Full {
+            return Err(error);
+        }
+        // What is open has to be made good on a full disk, too.
+        place.release_reserve();
+        unfold_open(&conn)
+    });
+    unfolded.map_err(|error| connection::refusal(&options.file, &error))?;
     let mut rows = open_rows(&conn, &options, &keys)?;
     let refused = |error| connection::refusal(&options.file, &error);
     let remembered = remembered(&conn, &options, now).map_err(refused)?;

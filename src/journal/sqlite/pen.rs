@@ -1,5 +1,6 @@
 //! Changes as statements: what one batch writes into its rows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub(super) struct Written {
     /// Its image is in a sheet.
     pub(super) in_sheet: bool,
     /// What its record will have, of a row that has none yet.
-    pub(super) facts: Option<Box<[u8]>>,
+    pub(super) facts: Option<Arc<[u8]>>,
     /// What its host answered, of a row that has no record yet.
     pub(super) answered: Option<Box<[u8]>>,
 }
@@ -134,7 +135,12 @@ impl<'c> Pen<'c> {
     /// All of `changes`.
     pub(super) fn write_all(mut self, changes: &[Change<'_>]) -> rusqlite::Result<Page> {
         self.page.written.reserve(changes.len());
-        for change in changes {
+        // Sheets are unfolded first: which rows have records is settled then.
+        for change in changes.iter().filter(|change| change.unfolds()) {
+            let written = self.write(change)?;
+            self.page.written.push(written);
+        }
+        for change in changes.iter().filter(|change| !change.unfolds()) {
             if !self.fold(change)? && !self.note_answer(change) {
                 let written = self.write(change)?;
                 self.page.written.push(written);
@@ -206,7 +212,9 @@ impl<'c> Pen<'c> {
     /// Notes what is an answer and nothing more, to a row that has no record yet. `false`: it belongs into the record.
     fn note_answer(&mut self, change: &Change<'_>) -> bool {
         let (FoundBy::Row(row), true) = (change.found_by, change.is_plain_answer()) else { return false };
-        let is_first = self.rows.facts(change.tx).is_some() && self.rows.answered(change.tx).is_none();
+        let mut unfolded = self.page.unfolded.iter().flat_map(|(rows, _)| rows);
+        let has_record = self.rows.facts(change.tx).is_none() || unfolded.any(|other| other.row == row);
+        let is_first = !has_record && self.rows.answered(change.tx).is_none();
         let answered = Answered {
             stage: change.stage.unwrap_or(Stage::Intent),
             rrn: change.rrn.as_deref(),
@@ -314,7 +322,7 @@ impl<'c> Pen<'c> {
         let (how, outcome, ended_ms) = ended(change);
         if let Some(facts) = self.rows.facts(change.renamed.unwrap_or(change.tx)) {
             self.record(row, facts, change, None)?;
-            if change.superseded.is_none() && change.renamed.is_none() {
+            if change.superseded.is_none() && !change.unfolds() {
                 return Ok(row);
             }
         } else if change.is_plain_end() {
@@ -341,7 +349,7 @@ impl<'c> Pen<'c> {
             how,
             change.superseded,
         ])?;
-        if change.renamed.is_some() || change.adopted {
+        if change.unfolds() {
             self.unfold(row)?;
             let tx = change.tx as i64;
             self.conn.prepare_cached(schema::RENAME_IMAGE)?.execute(params![row, self.hand.run, tx])?;

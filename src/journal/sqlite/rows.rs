@@ -2,6 +2,7 @@
 //! when images and sheets are to be erased.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -38,7 +39,7 @@ struct Open {
     is_underway: bool,
     in_sheet: bool,
     /// What its record will have, as long as it has none.
-    facts: Option<Box<[u8]>>,
+    facts: Option<Arc<[u8]>>,
     /// What its host answered, as long as it has none, and the answers that this stands among.
     answered: Option<(Box<[u8]>, i64)>,
 }
@@ -140,7 +141,7 @@ impl Rows {
         row: i64,
         is_underway: bool,
         in_sheet: bool,
-        facts: Option<Box<[u8]>>,
+        facts: Option<Arc<[u8]>>,
     ) -> Before {
         let open = self.put(tx, Open { row, is_underway, in_sheet, facts, answered: None });
         Before { tx, open, over: None }
@@ -257,7 +258,7 @@ impl Rows {
     /// too.
     pub(super) fn refresh<E>(
         &mut self,
-        mut find: impl FnMut(i64) -> Result<Option<Option<Box<[u8]>>>, E>,
+        mut find: impl FnMut(i64) -> Result<Option<Option<Arc<[u8]>>>, E>,
     ) -> Result<(), E> {
         for tx in self.open.keys().copied().collect::<Vec<_>>() {
             let Some(mut open) = self.take(tx) else { continue };
@@ -447,7 +448,7 @@ mod tests {
     fn sheet() -> Rows {
         let mut rows = Rows::new(seconds(590));
         for tx in 1..=3 {
-            rows.begun(tx, 9 + tx as i64, true, true, Some(Box::default()));
+            rows.begun(tx, 9 + tx as i64, true, true, Some(Arc::default()));
         }
         rows.sheet(seconds(0), 10);
         rows.closed(1, 10, seconds(1));
@@ -492,7 +493,7 @@ mod tests {
         assert_eq!(due(&rows, 700, 10), [0; 0]);
         rows.closed(2, 11, seconds(300));
         assert_eq!((due(&rows, 899, 10), due(&rows, 900, 10)), (vec![], vec![11, 11]));
-        rows.refresh(|row| Ok::<_, ()>(Some((row != 12).then(Box::default)))).unwrap();
+        rows.refresh(|row| Ok::<_, ()>(Some((row != 12).then(Arc::default)))).unwrap();
         assert_eq!(due(&rows, 900, 10), [11, 10, 11, 11]);
         assert!(rows.facts(3).is_none(), "it has a record after all");
     }

@@ -1,6 +1,7 @@
 //! The database: batches in, rows out. Knows no threads and no verdicts.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -335,7 +336,7 @@ impl Store {
 }
 
 /// What is in the file of a row that is open: `Some(None)`, a record; `Some` facts, a line of a sheet only.
-fn known(conn: &Connection, run: i64, row: i64) -> rusqlite::Result<Option<Option<Box<[u8]>>>> {
+fn known(conn: &Connection, run: i64, row: i64) -> rusqlite::Result<Option<Option<Arc<[u8]>>>> {
     let mut record = conn.prepare_cached("SELECT 1 FROM records WHERE id = ?1")?;
     if record.exists([row])? {
         return Ok(Some(None));
