@@ -4,7 +4,8 @@
 //! underway, for half a millisecond at most: as arrivals go, that makes none of them a quarter longer. Who is alone, or one
 //! of a few, does not wait. How long syncs take has no part in that: nobody's commit waits for another's sync.
 //!
-//! What nobody waits for is kept for a moment, for an intent to come by.
+//! What nobody waits for is kept for a moment, for an intent to come by: a commit of its own would cost as much, and have the
+//! next intents wait for its sync.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const PART: usize = 4;
 const COMPANY_MAX: usize = 64;
 const COMPANY_PATIENCE: Duration = Duration::from_micros(500);
 /// What nobody waits for is kept so long at least, for an intent to come by, and at most.
-const PATIENCE_MIN: Duration = Duration::from_micros(500);
+const PATIENCE_MIN: Duration = Duration::from_millis(2);
 const PATIENCE_MAX: Duration = Duration::from_millis(5);
 
 /// What waits. Times are uptimes.
@@ -83,10 +84,10 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_kept_for_a_moment_and_no_longer() {
-        assert_eq!(pause(us(100), waiting(0, 100), 90, FAST), wait(500, 1));
-        assert_eq!(pause(us(400), waiting(0, 100), 90, FAST), wait(200, 1));
-        assert_eq!(pause(us(600), waiting(0, 100), 90, FAST), None);
-        assert_eq!(pause(us(4000), waiting(0, 4000), 0, us(4000)), wait(2000, 1));
+        assert_eq!(pause(us(100), waiting(0, 100), 90, FAST), wait(2000, 1));
+        assert_eq!(pause(us(1900), waiting(0, 100), 90, FAST), wait(200, 1));
+        assert_eq!(pause(us(2100), waiting(0, 100), 90, FAST), None);
+        assert_eq!(pause(us(4000), waiting(0, 4000), 0, us(6000)), wait(3000, 1));
         assert_eq!(pause(us(0), waiting(0, 0), 0, us(40_000_000)), wait(5000, 1));
     }
 }
