@@ -119,6 +119,7 @@ async fn accept(
                 Ok((_, peer)) if !allowed.allows(peer.ip()) => continue,
                 Ok((stream, _)) => stream,
                 Err(_) => {
+                    // Mostly no descriptor is free, and nothing tells when one is again.
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -1,75 +1,66 @@
 //! What a record has of its request: elements without card data, as JSON by their numbers.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
-use crate::rules::{self, Request};
+use super::sheet::damaged;
+use crate::rules::JournalRecord;
 
-/// Data elements of a request, as text.
+/// Data elements of a request as a record has them, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Elements<'m> {
-    #[serde(rename = "3", default)]
-    pub(super) processing_code: Option<Cow<'m, str>>,
-    #[serde(rename = "4", default)]
-    pub(super) amount: Option<Cow<'m, str>>,
-    #[serde(rename = "7", default)]
-    pub(super) transmission_time: Option<Cow<'m, str>>,
-    #[serde(rename = "11", default)]
-    pub(super) stan: Option<Cow<'m, str>>,
-    #[serde(rename = "12", default)]
-    pub(super) local_time: Option<Cow<'m, str>>,
-    #[serde(rename = "37", default)]
-    pub(super) rrn: Option<Cow<'m, str>>,
-    #[serde(rename = "41", default)]
-    pub(super) tid: Option<Cow<'m, str>>,
-    #[serde(rename = "42", default)]
-    pub(super) mid: Option<Cow<'m, str>>,
-    #[serde(rename = "49", default)]
-    pub(super) currency: Option<Cow<'m, str>>,
+pub(super) struct Elements {
+    #[serde(rename = "3")]
+    pub(super) processing_code: Option<String>,
+    #[serde(rename = "4")]
+    pub(super) amount: Option<String>,
+    #[serde(rename = "7")]
+    pub(super) transmission_time: Option<String>,
+    #[serde(rename = "11")]
+    pub(super) stan: Option<String>,
+    #[serde(rename = "12")]
+    pub(super) local_time: Option<String>,
+    #[serde(rename = "37")]
+    pub(super) rrn: Option<String>,
+    #[serde(rename = "41")]
+    pub(super) tid: Option<String>,
+    #[serde(rename = "42")]
+    pub(super) mid: Option<String>,
+    #[serde(rename = "49")]
+    pub(super) currency: Option<String>,
 }
 
-impl<'m> Elements<'m> {
-    /// Those of `request`.
-    pub(super) fn of(request: &'m Request) -> Elements<'m> {
-        let kept = rules::journal_record(request);
-        Elements {
-            processing_code: kept.processing_code,
-            amount: kept.amount,
-            transmission_time: kept.transmission_time,
-            stan: kept.stan,
-            local_time: kept.local_time,
-            rrn: kept.rrn,
-            tid: kept.tid,
-            mid: kept.mid,
-            currency: kept.currency,
-        }
+impl Elements {
+    /// What [`write`] has written.
+    ///
+    /// # Errors
+    /// That row `row` is damaged.
+    pub(super) fn read(json: &str, row: i64) -> rusqlite::Result<Elements> {
+        serde_json::from_str(json).map_err(|_| damaged(format!("the elements of row {row} are damaged")))
     }
+}
 
-    /// Writes them behind what `out` has.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let elements = [
-            ("3", &self.processing_code),
-            ("4", &self.amount),
-            ("7", &self.transmission_time),
-            ("11", &self.stan),
-            ("12", &self.local_time),
-            ("37", &self.rrn),
-            ("41", &self.tid),
-            ("42", &self.mid),
-            ("49", &self.currency),
-        ];
-        let mut before = b'{';
-        for (number, value) in elements {
-            let Some(value) = value else { continue };
-            out.extend_from_slice(&[before, b'"']);
-            out.extend_from_slice(number.as_bytes());
-            out.extend_from_slice(b"\":");
-            write_text(value, out);
-            before = b',';
-        }
-        out.extend_from_slice(if before == b'{' { b"{}" } else { b"}" });
+/// Writes those of `record` behind what `out` has.
+pub(super) fn write(record: &JournalRecord<'_>, out: &mut Vec<u8>) {
+    let elements = [
+        ("3", &record.processing_code),
+        ("4", &record.amount),
+        ("7", &record.transmission_time),
+        ("11", &record.stan),
+        ("12", &record.local_time),
+        ("37", &record.rrn),
+        ("41", &record.tid),
+        ("42", &record.mid),
+        ("49", &record.currency),
+    ];
+    let mut before = b'{';
+    for (number, value) in elements {
+        let Some(value) = value else { continue };
+        out.extend_from_slice(&[before, b'"']);
+        out.extend_from_slice(number.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_text(value, out);
+        before = b',';
     }
+    out.extend_from_slice(if before == b'{' { b"{}" } else { b"}" });
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
@@ -86,55 +77,59 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok());
 }
 
-impl Elements<'static> {
-    /// What [`write`](Elements::write) has written; `None` for anything else.
-    pub(super) fn read(json: &str) -> Option<Elements<'static>> {
-        serde_json::from_str(json).ok()
-    }
-
-    /// The same from a column of a row.
-    ///
-    /// # Errors
-    /// That the row is damaged.
-    pub(super) fn of_column(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Elements<'static>> {
-        let json: String = row.get(at)?;
-        Elements::read(&json).ok_or_else(|| {
-            let what = "a record with elements that are none".into();
-            rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, what)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iso8583::Mti;
 
     #[test]
     fn elements_stand_in_the_file_by_their_numbers() {
-        for (elements, json) in [
-            (Elements::default(), "{}"),
-            (
-                Elements {
-                    processing_code: Some("000000".into()),
-                    amount: Some("000000001000".into()),
-                    transmission_time: Some("1122030405".into()),
-                    stan: Some("000007".into()),
-                    local_time: Some("030405".into()),
-                    rrn: Some("".into()),
-                    tid: Some("10000001".into()),
-                    mid: Some("10\"\\\u{1}é".into()),
-                    currency: Some("980".into()),
-                },
-                r#"{"3":"000000","4":"000000001000","7":"1122030405","11":"000007","12":"030405","37":"","41":"10000001","42":"10\"\\\u0001é","49":"980"}"#,
-            ),
-        ] {
+        let none = JournalRecord {
+            mti: Mti::parse(b"0200").unwrap(),
+            processing_code: None,
+            amount: None,
+            transmission_time: None,
+            stan: None,
+            local_time: None,
+            rrn: None,
+            tid: None,
+            mid: None,
+            currency: None,
+        };
+        let all = JournalRecord {
+            processing_code: Some("000000".into()),
+            amount: Some("000000001000".into()),
+            transmission_time: Some("1122030405".into()),
+            stan: Some("000007".into()),
+            local_time: Some("030405".into()),
+            rrn: Some("".into()),
+            tid: Some("10000001".into()),
+            mid: Some("10\"\\\u{1}é".into()),
+            currency: Some("980".into()),
+            ..none.clone()
+        };
+        let json = r#"{"3":"000000","4":"000000001000","7":"1122030405","11":"000007","12":"030405","37":"","41":"10000001","42":"10\"\\\u0001é","49":"980"}"#;
+        for (record, json) in [(&none, "{}"), (&all, json)] {
             let mut out = Vec::new();
-            elements.write(&mut out);
+            write(record, &mut out);
             assert_eq!(std::str::from_utf8(&out), Ok(json));
-            assert_eq!(Elements::read(json), Some(elements));
+            let read = Elements::read(json, 1).unwrap();
+            for (read, written) in [
+                (read.processing_code, &record.processing_code),
+                (read.amount, &record.amount),
+                (read.transmission_time, &record.transmission_time),
+                (read.stan, &record.stan),
+                (read.local_time, &record.local_time),
+                (read.rrn, &record.rrn),
+                (read.tid, &record.tid),
+                (read.mid, &record.mid),
+                (read.currency, &record.currency),
+            ] {
+                assert_eq!(read.as_deref(), written.as_deref());
+            }
         }
         for bad in ["", "{", r#"{"3":1}"#] {
-            assert_eq!(Elements::read(bad), None, "{bad}");
+            assert!(Elements::read(bad, 1).is_err(), "{bad}");
         }
     }
 }

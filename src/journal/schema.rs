@@ -137,9 +137,6 @@ WHERE id = ?1";
 /// `records.tx` stays: it is the id that the client was told. `images.tx` is the one that it has now.
 pub(super) const RENAME_IMAGE: &str = "UPDATE images SET run = ?2, tx = ?3 WHERE id = ?1";
 
-/// Whether the row that an intent was given is there, other than in a sheet.
-pub(super) const IS_THERE: &str = "SELECT 1 FROM records WHERE id = ?1 AND run = ?2 AND tx = ?3";
-
 /// The youngest row number that was given away.
 pub(super) const LAST_ROW: &str =
     "SELECT MAX(COALESCE((SELECT MAX(id) FROM records), 0), COALESCE((SELECT MAX(last) FROM sheets), 0))";
@@ -191,7 +188,7 @@ pub(super) const ENDED: &str =
 /// What ended since `?1` and is remembered for those who ask, newest first.
 pub(super) const REMEMBERED: &str = "
 SELECT r.tx, r.idempotency_key, r.idempotency_body, r.outcome, r.attempts, r.ended_ms, u.dialect, r.mti,
-    r.rrn, r.approval_code, r.response_code, r.elements
+    r.rrn, r.approval_code, r.response_code, r.elements, r.id
 FROM records r JOIN upstreams u ON u.id = r.upstream
 WHERE r.idempotency_body IS NOT NULL AND r.stage = 7 AND r.ended_ms >= ?1 ORDER BY r.ended_ms DESC LIMIT ?2";
 

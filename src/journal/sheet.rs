@@ -1,7 +1,7 @@
 //! Sheets: what intents have of record and image, those of one commit together in one row.
 //!
-//! Nearly every sale is over a moment after its intent. So a record is written once, when there is an answer or more to tell,
-//! and the image is never written alone. A row of a sheet that `records` does not have is an intent; one that it has stands
+//! Nearly every sale is over a moment after its intent. So its record is written once, at its end, and its image nowhere else.
+//! What is more than an intent (it has an idempotency key, or has ended in the same commit) has both of its own at once. A row of a sheet that `records` does not have is an intent; one that it has stands
 //! there as it is now. Images stay in the sheet until the time of all of them is over. Whoever has to change one, or to keep
 //! one longer, [unfolds](unfold) the sheet first: then every row of it has a record and an image of its own, and the sheet
 //! is gone.
@@ -21,10 +21,10 @@ use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codes::Stage;
-use super::elements::Elements;
+use super::elements;
 use super::schema;
 use super::seal::NONCE_LEN;
-use crate::rules::Request;
+use crate::rules::{self, Request};
 use crate::time::Now;
 
 /// Lines of a sheet at most: so many are erased, or unfolded, at a time.
@@ -40,7 +40,7 @@ pub(super) struct Facts<'a> {
     /// When it came, and was about to leave (wall, ms since 1970).
     pub(super) received_ms: i64,
     pub(super) mti: &'a str,
-    /// As [`Elements`] are written.
+    /// As [`elements::write`] writes them.
     pub(super) elements: &'a str,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Facts<'a> {
         out.extend_from_slice(&tx.to_le_bytes());
         out.extend_from_slice(&received_ms.to_le_bytes());
         out.extend_from_slice(&request.mti().digits());
-        Elements::of(request).write(&mut out);
+        elements::write(&rules::journal_record(request), &mut out);
         out.into()
     }
 
@@ -220,7 +220,8 @@ fn answer<'a>(rest: &mut &'a [u8]) -> Option<(i64, &'a [u8])> {
     Answered::read(answered).map(|_| (row, answered))
 }
 
-fn damaged(what: String) -> rusqlite::Error {
+/// What is in the file is none of what is written there.
+pub(super) fn damaged(what: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, what.into())
 }
 

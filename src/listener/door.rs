@@ -157,6 +157,7 @@ pub(super) async fn serve<A: Accept, L: HasDoor>(
             }
             Err(error) => {
                 listener.door().accept_failed(&error);
+                // Mostly no descriptor is free, and nothing tells when one is again.
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
             }

@@ -23,7 +23,7 @@ async fn delivered(world: &World) -> u64 {
     world.snapshot().await.tally.ended[FinalState::Delivered as usize]
 }
 
-/// Enough turns for every task to do what it can do now.
+/// Enough turns for every task to do what it can do now: the clock is paused, and goes on when all tasks wait.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

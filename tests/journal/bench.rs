@@ -57,6 +57,7 @@ fn closed_loop_with_slow_syncs() {
         let desk = Desk::new();
         let begin = Instant::now();
         let sync = move || {
+            // This is the disk: the time is what is set up.
             std::thread::sleep(delay);
             Ok(())
         };
@@ -85,6 +86,7 @@ fn closed_loop_with_slow_syncs() {
                     other => panic!("{other:?}"),
                 }));
             }
+            // The load's clock: the next client comes at a time, not upon an event.
             std::thread::sleep(Duration::from_micros(30));
         }
         let rate = done as f64 / TIME.as_secs_f64();

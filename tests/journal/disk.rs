@@ -162,6 +162,7 @@ fn many_who_wait_share_a_slow_sync() {
         let counted = syncs.clone();
         let (mut journal, _) = desk.open_syncing(move || {
             counted.fetch_add(1, Ordering::Relaxed);
+            // This is the disk: the time is what is set up.
             std::thread::sleep(Duration::from_millis(delay));
             Ok(())
         });

@@ -375,6 +375,26 @@ fn a_damaged_sheet_with_an_open_row_is_refused() {
     }
 }
 
+/// It must not be left out of a list: somebody may wait for it.
+#[test]
+fn an_intent_that_cannot_be_read_is_an_error_and_not_hidden() {
+    let desk = Desk::new();
+    let journal = with_a_sheet(&desk, [1]);
+    let conn = rusqlite::Connection::open(desk.path()).unwrap();
+    let whole: Vec<u8> = conn.query_row("SELECT lines FROM sheets", [], |row| row.get(0)).unwrap();
+    // The brace behind the last line's facts' last text.
+    let at = whole.windows(2).rposition(|pair| pair == b"\"}").unwrap() + 1;
+    let damaged = [&whole[..at], b"]", &whole[at + 1..]].concat();
+    conn.execute("UPDATE sheets SET lines = ?1", [damaged]).unwrap();
+    let reader = Reader::open(desk.path()).unwrap();
+    let listed: Result<Vec<_>, _> = reader.entries(Filter::of(Which::Open)).unwrap().collect();
+    match listed {
+        Err(JournalError::Damaged { what, .. }) => assert_eq!(what, "the elements of row 3 are damaged"),
+        other => panic!("{other:?}"),
+    }
+    drop(journal);
+}
+
 /// More than one sheet has room for, and messages that have none in any.
 #[test]
 fn a_long_commit_makes_several_sheets() {

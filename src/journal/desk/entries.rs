@@ -1,6 +1,5 @@
 //! Rows as an operator sees them: what the record has, and where the row stands. No card data.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use hashbrown::HashSet;
@@ -259,10 +258,10 @@ impl Reader {
             let lines = sheet.lines()?.into_iter();
             let intents =
                 lines.filter(|line| line.row > after && line.row <= to && !records.contains(&line.row));
-            entries.extend(intents.filter_map(|line| {
+            for line in intents {
                 let answered = answers.get(&line.row).and_then(|answered| Answered::read(answered));
-                intent(&line, answered, &upstream, &sheet, run)
-            }));
+                entries.push(intent(&line, answered, &upstream, &sheet, run)?);
+            }
         }
         Ok(entries)
     }
@@ -371,7 +370,7 @@ fn intent(
     upstream: &UpstreamIdentity,
     sheet: &Sheet,
     run: i64,
-) -> Option<Entry> {
+) -> rusqlite::Result<Entry> {
     let text = |of: fn(Answered<'_>) -> Option<&str>| answered.and_then(of).map(str::to_owned);
     let Facts { tx, received_ms, mti, elements } = line.facts;
     let entry = Entry {
@@ -402,7 +401,7 @@ fn intent(
         key_id: Some(sheet.key_id.clone()),
         decision: None,
     };
-    Some(entry.with(Elements::read(elements)?))
+    Ok(entry.with(Elements::read(elements, line.row)?))
 }
 
 /// `None`: a stage that this release does not know.
@@ -437,23 +436,23 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
         mid: None,
         currency: None,
     };
-    Ok(Some(entry.with(Elements::of_column(row, 17)?)))
+    let elements = Elements::read(&row.get::<_, String>(17)?, entry.row)?;
+    Ok(Some(entry.with(elements)))
 }
 
 impl Entry {
     /// With what its request had; an answer's RRN stays.
-    fn with(self, elements: Elements<'static>) -> Entry {
-        let text = |text: Option<Cow<'static, str>>| text.map(Cow::into_owned);
+    fn with(self, elements: Elements) -> Entry {
         Entry {
-            processing_code: text(elements.processing_code),
-            amount: text(elements.amount),
-            transmission_time: text(elements.transmission_time),
-            stan: text(elements.stan),
-            local_time: text(elements.local_time),
-            rrn: self.rrn.or(text(elements.rrn)),
-            tid: text(elements.tid),
-            mid: text(elements.mid),
-            currency: text(elements.currency),
+            processing_code: elements.processing_code,
+            amount: elements.amount,
+            transmission_time: elements.transmission_time,
+            stan: elements.stan,
+            local_time: elements.local_time,
+            rrn: self.rrn.or(elements.rrn),
+            tid: elements.tid,
+            mid: elements.mid,
+            currency: elements.currency,
             ..self
         }
     }

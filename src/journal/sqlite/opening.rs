@@ -1,6 +1,5 @@
 //! From a path to a store whose every open row is known.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -220,8 +219,7 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
         // A row that a person resolved may have no outcome of its own. Its key is not forgotten for that.
         let outcome = row.get::<_, Option<i64>>(3)?.and_then(outcome_of_number).unwrap_or(FinalState::Parked);
         let Some(record) = record(digest(row, 1)?, digest(row, 2)?) else { continue };
-        let elements = Elements::of_column(row, 11)?;
-        let text = |text: Option<Cow<'static, str>>| text.map(Cow::into_owned);
+        let elements = Elements::read(&row.get::<_, String>(11)?, row.get(12)?)?;
         rows.push(RememberedRow {
             was: row.get::<_, i64>(0)? as u64,
             record,
@@ -231,17 +229,17 @@ fn remembered(conn: &Connection, options: &Options, now: Now) -> rusqlite::Resul
             dialect: row.get(6)?,
             answer: KeptAnswer {
                 mti: row.get(7)?,
-                processing_code: text(elements.processing_code),
-                amount: text(elements.amount),
-                transmission_time: text(elements.transmission_time),
-                stan: text(elements.stan),
-                local_time: text(elements.local_time),
-                rrn: row.get::<_, Option<String>>(8)?.or(text(elements.rrn)),
+                processing_code: elements.processing_code,
+                amount: elements.amount,
+                transmission_time: elements.transmission_time,
+                stan: elements.stan,
+                local_time: elements.local_time,
+                rrn: row.get::<_, Option<String>>(8)?.or(elements.rrn),
                 approval_code: row.get(9)?,
                 response_code: row.get(10)?,
-                tid: text(elements.tid),
-                mid: text(elements.mid),
-                currency: text(elements.currency),
+                tid: elements.tid,
+                mid: elements.mid,
+                currency: elements.currency,
             },
         });
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::batch::Batch;
 use super::connection::{self, Trouble};
@@ -238,23 +238,11 @@ impl Store {
     pub(super) fn read_back(&mut self, tx: u64) -> rusqlite::Result<bool> {
         let Some(at) = self.doubtful.iter().position(|(other, _)| *other == tx) else { return Ok(false) };
         let row = self.doubtful[at].1;
-        let has_record = self
-            .conn
-            .prepare_cached(schema::IS_THERE)?
-            .query_row(params![row, self.hand.run, tx as i64], |_| Ok(()))
-            .optional()?
-            .is_some();
-        let sheet = sheet::of_row(&self.conn, row)?.filter(|sheet| sheet.run == self.hand.run);
-        let line = match &sheet {
-            Some(sheet) => sheet.lines()?.into_iter().find(|line| line.row == row && line.facts.tx == tx),
-            None => None,
-        };
+        let known = known(&self.conn, self.hand.run, row)?;
         self.doubtful.swap_remove(at);
-        if has_record || line.is_some() {
-            let facts = line.as_ref().filter(|_| !has_record).map(|line| line.bytes.into());
-            self.rows.begun(tx, row, true, line.is_some(), facts);
-        }
-        Ok(has_record || line.is_some())
+        let Some(facts) = known else { return Ok(false) };
+        self.rows.begun(tx, row, true, facts.is_some(), facts);
+        Ok(true)
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), Refused> {
@@ -335,7 +323,8 @@ impl Store {
     }
 }
 
-/// What is in the file of a row that is open: `Some(None)`, a record; `Some` facts, a line of a sheet only.
+/// What is in the file of a row that this run gave away: `Some(None)`, a record; `Some` facts, a line of a sheet only. `None`:
+/// nothing, it was lost.
 fn known(conn: &Connection, run: i64, row: i64) -> rusqlite::Result<Option<Option<Arc<[u8]>>>> {
     let mut record = conn.prepare_cached("SELECT 1 FROM records WHERE id = ?1")?;
     if record.exists([row])? {
