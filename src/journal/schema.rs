@@ -137,10 +137,6 @@ WHERE id = ?1";
 /// `records.tx` stays: it is the id that the client was told. `images.tx` is the one that it has now.
 pub(super) const RENAME_IMAGE: &str = "UPDATE images SET run = ?2, tx = ?3 WHERE id = ?1";
 
-/// The youngest row number that was given away.
-pub(super) const LAST_ROW: &str =
-    "SELECT MAX(COALESCE((SELECT MAX(id) FROM records), 0), COALESCE((SELECT MAX(last) FROM sheets), 0))";
-
 /// Sheets, and when the youngest of their intents came; oldest first.
 pub(super) const SHEETS: &str = "SELECT id, received_ms FROM sheets ORDER BY id";
 

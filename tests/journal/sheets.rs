@@ -135,12 +135,8 @@ fn what_was_over_does_not_come_back_when_its_record_goes_first() {
     assert_eq!((number(desk.path(), "SELECT id FROM records"), number(desk.path(), SHEETS)), (2, 0));
     assert_eq!(number(desk.path(), "SELECT id FROM images"), 2);
     drop(journal);
-    let (mut journal, open) = desk.open();
+    let open = desk.open().1;
     assert_eq!(open.iter().map(|row| row.was).collect::<Vec<_>>(), [id(2).bits()]);
-    // Row numbers are never given away twice.
-    submit(&mut journal, [intent(4)]);
-    verdicts(&mut journal, 1);
-    assert_eq!(number(desk.path(), "SELECT id FROM sheets"), 3);
 }
 
 #[test]
@@ -373,6 +369,52 @@ fn a_damaged_sheet_with_an_open_row_is_refused() {
         Err(JournalError::Damaged { what, .. }) => assert_eq!(what, "the sheet of row 1 is damaged"),
         other => panic!("{other:?}"),
     }
+}
+
+/// A sweep that took a sheet apart is lost indeed, and nobody does it again: what is in the file is looked up when the journal
+/// is opened anew.
+#[test]
+fn what_was_unfolded_by_a_sweep_that_is_lost_lies_in_its_sheet_again() {
+    let desk = Desk::new();
+    let (path, lose) =
+        (desk.path().to_owned(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let loses = lose.clone();
+    let (mut journal, _) = desk.open_syncing(move || {
+        if !loses.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return Ok(());
+        }
+        // As the file was before the sweep.
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.execute_batch(
+            "BEGIN IMMEDIATE;
+             INSERT INTO sheets SELECT * FROM before;
+             DELETE FROM images;
+             DELETE FROM records WHERE id <> 2;
+             UPDATE records SET stage = 7, outcome = 2, ended_ms = received_ms;
+             COMMIT",
+        )
+        .unwrap();
+        Err(std::io::Error::other("injected"))
+    });
+    submit(&mut journal, (1..=3).map(intent));
+    verdicts(&mut journal, 3);
+    submit(&mut journal, [delivered(2)]);
+    flush(&mut journal);
+    let conn = rusqlite::Connection::open(desk.path()).unwrap();
+    conn.execute_batch("CREATE TABLE before AS SELECT * FROM sheets").unwrap();
+    desk.later(erased_after(&desk));
+    journal.sweep();
+    assert_eq!((number(desk.path(), SHEETS), number(desk.path(), OWN_IMAGES)), (0, 2));
+    lose.store(true, std::sync::atomic::Ordering::SeqCst);
+    submit(&mut journal, [JournalOp::Sent { id: id(3), attempt: 1 }]);
+    flush(&mut journal);
+    assert_eq!(journal.figures().unknown, 1);
+    submit(&mut journal, [approved(1), delivered(1)]);
+    flush(&mut journal);
+    assert_eq!(number(desk.path(), "SELECT outcome FROM records WHERE id = 1 AND response_code = '000'"), 2);
+    drop(journal);
+    let open: Vec<_> = desk.open().1.iter().map(|row| (row.was, row.attempts)).collect();
+    assert_eq!(open, [(3, 1)]);
 }
 
 /// It must not be left out of a list: somebody may wait for it.

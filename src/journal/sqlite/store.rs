@@ -77,7 +77,9 @@ impl Store {
                 conn.query_row("SELECT value FROM settings WHERE name = 'journal'", [], |row| row.get(0))?;
             let run = connection::next_run(&conn)?;
             let upstream = connection::upstream_id(&conn, upstream)?;
-            let last: i64 = conn.query_row(schema::LAST_ROW, [], |row| row.get(0))?;
+            // What sheets have left has records, too.
+            let last: i64 =
+                conn.query_row("SELECT COALESCE(MAX(id), 0) FROM records", [], |row| row.get(0))?;
             Ok((journal, run, upstream, last))
         };
         let (journal, run, upstream, last) = read().map_err(|error| connection::refusal(&path, &error))?;
