@@ -4,6 +4,7 @@
 //! that is waited for: each is answered by one [`Verdict`]. [`memory`] answers at once and remembers nothing; [`sqlite`]
 //! keeps the same contract on a disk.
 
+mod bundle;
 mod codes;
 pub mod desk;
 pub mod disk;

@@ -4,7 +4,8 @@
 //! `response_code` are those of an answer) and is kept `keepRecords`. `images` has one sealed message for each row that may still have
 //! to be sent: what is open, and what ended less than `lateWindow` ago; the pages of erased images are used again. `sheets`
 //! has both for the rows of whole commits, and `answers` what hosts said to them (`sheet.rs`), as long as nothing has
-//! happened to them that needs more: then that stands in the other two. Nothing is unique but row numbers: with the terminal lock off a terminal may
+//! happened to them that needs more: then that stands in the other two. `bundles` has records of what ended in one commit, of
+//! which there is nothing more to tell (`bundle.rs`). Nothing is unique but row numbers: with the terminal lock off a terminal may
 //! have several transactions at a time, and the keys of all of them may be the same. `notes` has what was decided about a record:
 //! `operator` is null where no person did, `upstream` is the host of the gateway that took an order, null where it was
 //! written into the file.
@@ -12,7 +13,7 @@
 /// `application_id` of a journal: "SQJ1".
 pub(super) const APPLICATION_ID: i64 = 0x5351_4A31;
 /// `user_version`: the schema that this release reads and writes. No release had an older one.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE settings (
@@ -62,6 +63,16 @@ CREATE TABLE sheets (
     key_id TEXT NOT NULL,
     lines BLOB NOT NULL
 );
+CREATE TABLE bundles (
+    id INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    upstream INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    rows BLOB NOT NULL,
+    lines BLOB NOT NULL
+);
 CREATE TABLE answers (
     id INTEGER PRIMARY KEY,
     lines BLOB NOT NULL
@@ -90,6 +101,10 @@ pub(super) const DELETE_RECORD: &str = "DELETE FROM records WHERE id = ?1";
 /// The intents of a commit.
 pub(super) const INSERT_SHEET: &str = "
 INSERT INTO sheets (id, last, run, upstream, received_ms, key_id, lines) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+/// The ends of a commit; when the youngest of them came, and ended.
+pub(super) const INSERT_BUNDLE: &str = "
+INSERT INTO bundles (id, last, run, upstream, received_ms, ended_ms, rows, lines) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// The answers of a commit to rows without records. Also when they are written again after a commit of unknown outcome.
 pub(super) const INSERT_ANSWERS: &str = "INSERT OR REPLACE INTO answers (id, lines) VALUES (?1, ?2)";
@@ -143,10 +158,12 @@ pub(super) const SHEETS: &str = "SELECT id, received_ms FROM sheets ORDER BY id"
 /// Sheets that begin at row `?1` at the latest.
 pub(super) const SHEETS_UP_TO: &str = "SELECT id FROM sheets WHERE id <= ?1";
 
-/// Whether the time of every row of sheet `?1` is over: it ended by `?2`.
-pub(super) const SHEET_IS_OVER: &str = "
-SELECT (SELECT COUNT(*) FROM records r WHERE r.id BETWEEN s.id AND s.last AND r.stage = 7 AND r.ended_ms <= ?2)
-    > s.last - s.id FROM sheets s WHERE s.id = ?1";
+/// First and last row of sheet `?1`.
+pub(super) const SHEET_SPAN: &str = "SELECT id, last FROM sheets WHERE id = ?1";
+
+/// How many rows from `?1` to `?2` had ended by `?3`.
+pub(super) const ENDED_BY: &str =
+    "SELECT COUNT(*) FROM records WHERE id BETWEEN ?1 AND ?2 AND stage = 7 AND ended_ms <= ?3";
 
 /// Rows that are over, from `?1` to `?2`, and when they ended.
 pub(super) const ENDED_BETWEEN: &str =
@@ -162,6 +179,9 @@ DELETE FROM images WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM records r WHERE r
 /// Records from `?1` on, whether they came before `?2`, and whether they are over.
 pub(super) const OLD_RECORDS: &str =
     "SELECT id, received_ms < ?2, stage = 7 FROM records WHERE id > ?1 ORDER BY id LIMIT ?3";
+
+/// The first bundles, their last row, and whether all of it came before `?1`.
+pub(super) const OLD_BUNDLES: &str = "SELECT id, last, received_ms < ?1 FROM bundles ORDER BY id LIMIT ?2";
 
 /// Notes about records up to `?1` that are gone.
 pub(super) const DELETE_NOTES: &str =

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::bundle;
 use super::codes::Stage;
 use super::elements;
 use super::schema;
@@ -58,6 +59,12 @@ impl<'a> Facts<'a> {
         out.into()
     }
 
+    /// When it came, of facts as they stand in a sheet.
+    pub(super) fn came(bytes: &[u8]) -> i64 {
+        let came = bytes.get(8..16).and_then(|came| came.try_into().ok());
+        came.map_or(i64::MAX, i64::from_le_bytes)
+    }
+
     /// What [`write`](Facts::write) has written; `None` for anything else.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Facts<'a>> {
         let (mut head, elements) = bytes.split_at_checked(ELEMENTS)?;
@@ -70,13 +77,13 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+pub(super) fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(len)?;
     *rest = left;
     Some(taken)
 }
 
-fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     take(rest, N)?.try_into().ok()
 }
 
@@ -141,6 +148,12 @@ impl<'a> Answered<'a> {
     /// As it stands among answers. `None`: a text is longer than there is room for.
     pub(super) fn to_bytes(self) -> Option<Box<[u8]>> {
         let mut out = Vec::with_capacity(32);
+        self.write(&mut out)?;
+        Some(out.into_boxed_slice())
+    }
+
+    /// The same behind what `out` has. `None`: `out` has a part of it.
+    pub(super) fn write(self, out: &mut Vec<u8>) -> Option<()> {
         out.push(u8::try_from(self.stage.number()).ok()?);
         for text in [self.rrn, self.approval_code, self.response_code] {
             let Some(text) = text else {
@@ -150,7 +163,7 @@ impl<'a> Answered<'a> {
             out.push(u8::try_from(text.len()).ok().filter(|len| *len != NONE)?);
             out.extend_from_slice(text.as_bytes());
         }
-        Some(out.into_boxed_slice())
+        Some(())
     }
 
     /// What [`to_bytes`](Answered::to_bytes) has written; `None` for anything else.
@@ -251,10 +264,6 @@ pub(super) struct Sheet {
 
 /// Columns of a sheet, in the order in which [`Sheet::read`] wants them.
 const COLUMNS: &str = "s.id, s.last, s.run, s.upstream, s.key_id, s.lines";
-/// Whether rows of a sheet have no record.
-const HAS_INTENTS: &str =
-    "(SELECT COUNT(*) FROM records r WHERE r.id BETWEEN s.id AND s.last) <= s.last - s.id";
-
 impl Sheet {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Sheet> {
         Ok(Sheet {
@@ -295,14 +304,39 @@ pub(super) fn ids(conn: &Connection, condition: &str) -> rusqlite::Result<Vec<i6
     found.collect()
 }
 
+/// Sheets of which it is found out together whether they have intents.
+const CHUNK: usize = 512;
+
+/// Numbers of the sheets with rows above `after` up to `to` of which some have no record: neither one of their own nor one in a
+/// bundle.
+fn ids_with_intents(conn: &Connection, after: i64, to: i64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = conn
+        .prepare_cached("SELECT id, last FROM sheets WHERE id > ?1 AND id <= ?2 AND last > ?3 ORDER BY id")?;
+    // No sheet is longer.
+    let found = statement
+        .query_map([after.saturating_sub(LINES_MAX), to, after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let spans: Vec<(i64, i64)> = found.collect::<rusqlite::Result<_>>()?;
+    let mut records = conn.prepare_cached("SELECT id FROM records WHERE id BETWEEN ?1 AND ?2")?;
+    let mut ids = Vec::new();
+    for chunk in spans.chunks(CHUNK) {
+        let ends = chunk.iter().map(|(_, last)| *last).max().unwrap_or(i64::MAX);
+        let bundled = bundle::rows(conn, chunk[0].0, ends)?;
+        for (id, last) in chunk {
+            let mut with_record = (*id..=*last).filter(|row| bundled.contains_key(row)).count();
+            let mut found = records.query([id, last])?;
+            while let Some(row) = found.next()? {
+                with_record += usize::from(!bundled.contains_key(&row.get::<_, i64>(0)?));
+            }
+            ids.extend(Some(*id).filter(|_| with_record as i64 <= last - id));
+        }
+    }
+    Ok(ids)
+}
+
 /// The sheets with rows above `after` up to `to` of which some have no record.
 pub(super) fn with_intents(conn: &Connection, after: i64, to: i64) -> rusqlite::Result<Vec<Sheet>> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM sheets s WHERE s.id > ?1 AND s.id <= ?2 AND s.last > ?3 AND {HAS_INTENTS} ORDER BY s.id"
-    ))?;
-    // No sheet is longer.
-    let found = statement.query_map([after.saturating_sub(LINES_MAX), to, after], Sheet::read)?;
-    found.collect()
+    let ids = ids_with_intents(conn, after, to)?.into_iter();
+    ids.map(|id| of_row(conn, id)).filter_map(Result::transpose).collect()
 }
 
 /// The sheet that has this row.
@@ -314,8 +348,9 @@ pub(super) fn of_row(conn: &Connection, row: i64) -> rusqlite::Result<Option<She
     .optional()
 }
 
-/// Gives each row of a sheet a record, if it has none, and an image of its own, and takes the sheet away.
+/// Gives each row of a sheet a record and an image of its own, and takes the sheet away.
 pub(super) fn unfold(conn: &Connection, sheet: &Sheet) -> rusqlite::Result<()> {
+    bundle::take_out(conn, sheet.id, sheet.last, |_| true)?;
     let answers = answers(conn)?;
     let mut record = conn.prepare_cached(schema::UNFOLD_RECORD)?;
     let mut image = conn.prepare_cached(schema::UNFOLD_IMAGE)?;
@@ -344,17 +379,18 @@ pub(super) fn unfold(conn: &Connection, sheet: &Sheet) -> rusqlite::Result<()> {
 /// Unfolds all sheets with rows that are open: after it, what `records` and `images` have is all that is open.
 pub(super) fn unfold_open(conn: &Connection) -> rusqlite::Result<()> {
     const OPEN: &str = "EXISTS (SELECT 1 FROM records r WHERE r.id BETWEEN s.id AND s.last AND r.stage <> 7)";
-    unfold_where(conn, &format!("{HAS_INTENTS} OR {OPEN}"))?;
+    unfold_these(conn, ids(conn, OPEN)?)?;
+    unfold_these(conn, ids_with_intents(conn, i64::MIN, i64::MAX)?)?;
     conn.execute("DELETE FROM answers", []).map(drop)
 }
 
 /// Unfolds all sheets.
 pub(super) fn unfold_all(conn: &Connection) -> rusqlite::Result<()> {
-    unfold_where(conn, "TRUE")
+    unfold_these(conn, ids(conn, "TRUE")?)
 }
 
-fn unfold_where(conn: &Connection, condition: &str) -> rusqlite::Result<()> {
-    for id in ids(conn, condition)? {
+fn unfold_these(conn: &Connection, ids: Vec<i64>) -> rusqlite::Result<()> {
+    for id in ids {
         if let Some(sheet) = of_row(conn, id)? {
             unfold(conn, &sheet)?;
         }

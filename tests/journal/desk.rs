@@ -21,8 +21,11 @@ use socketqueue::time::Now;
 pub const IMAGES: &str =
     "SELECT (SELECT COUNT(*) FROM images) + (SELECT COALESCE(SUM(last - id + 1), 0) FROM sheets)";
 /// Rows that were ever written.
-pub const ROWS: &str =
-    "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM records), (SELECT COALESCE(MAX(last), 0) FROM sheets))";
+pub const ROWS: &str = "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM records),
+    (SELECT COALESCE(MAX(last), 0) FROM sheets), (SELECT COALESCE(MAX(last), 0) FROM bundles))";
+/// Records, by themselves or in bundles.
+pub const RECORDS: &str =
+    "SELECT (SELECT COUNT(*) FROM records) + (SELECT COALESCE(SUM(LENGTH(rows)), 0) / 2 FROM bundles)";
 /// An image is erased so long after its window. With the half minute between two sweeps, and what sheets take, it makes
 /// less than the minute that is promised.
 pub const GRACE: Duration = Duration::from_secs(10);

@@ -36,7 +36,7 @@ struct History {
     states: Vec<State>,
 }
 
-const AT_A_TIME: u64 = 8;
+const AT_A_TIME: u64 = 32;
 
 /// What each commit does: eight sales more, the eight before them answered, owed, sent and ended.
 fn commit(journal: &mut Sqlite, round: u64) {
@@ -139,7 +139,7 @@ fn a_log_cut_at_any_byte_has_exactly_the_commits_that_are_whole() {
         // Frames are 24 + 4096 bytes, after a header of 32 (sqlite.org/fileformat.html, 4).
         let within = cut.saturating_sub(32) % 4120;
         let edge = cut < 34 || within < 2 || (22..26).contains(&within) || within > 4117;
-        if !(cut >= last && (edge || long()) || chance.next().is_multiple_of(900)) {
+        if !(cut >= last && (edge || long()) || chance.next().is_multiple_of(2500)) {
             continue;
         }
         let whole = history.whole_at(cut);

@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, Row, named_params};
 use super::Reader;
 use crate::journal::codes::{Stage, outcome_of_number};
 use crate::journal::elements::Elements;
-use crate::journal::sheet::{self, Answered, Facts, Line, Sheet};
-use crate::journal::{JournalError, UpstreamIdentity};
+use crate::journal::sheet::{self, Answered, Facts};
+use crate::journal::sqlite::connection;
+use crate::journal::{JournalError, UpstreamIdentity, bundle};
 use crate::mux::FinalState;
 
 /// Row numbers looked through in one statement: it must be short, for the log of a gateway beside it is not emptied
@@ -212,10 +213,15 @@ impl Reader {
         let (from, state) = if filter.only_open() { (OPEN, "r.stage <> 7") } else { (ALL, "TRUE") };
         let range = format!(
             "SELECT MIN(first), MAX(last) FROM (SELECT MIN(r.id) AS first, MAX(r.id) AS last FROM {from} WHERE {state}
-             UNION ALL SELECT MIN(id), MAX(last) FROM sheets)"
+             UNION ALL SELECT MIN(id), MAX(last) FROM sheets{bundles})",
+            bundles = if filter.only_open() { "" } else { " UNION ALL SELECT MIN(id), NULL FROM bundles" },
         );
-        let range = self.conn.query_row(&range, [], |row| Ok((row.get(0)?, row.get(1)?)));
-        let (first, last): (Option<i64>, Option<i64>) = range.map_err(|error| self.refused(&error))?;
+        let range = || -> rusqlite::Result<(Option<i64>, Option<i64>)> {
+            let (first, last) = self.conn.query_row(&range, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let bundled = if filter.only_open() { None } else { bundle::last(&self.conn)? };
+            Ok((first, bundled.max(last)))
+        };
+        let (first, last) = range().map_err(|error| self.refused(&error))?;
         let (first, last) = (first.unwrap_or(1), last.unwrap_or(0));
         let sql = format!(
             "SELECT {COLUMNS} FROM {from} {JOINED} WHERE {state} AND r.id > :after AND r.id <= :to
@@ -234,33 +240,67 @@ impl Reader {
             let sql = format!("SELECT {COLUMNS} FROM {ALL} {JOINED} WHERE r.id = ?1");
             match self.conn.query_row(&sql, [row], read).optional()? {
                 Some(found) => Ok(found),
-                None => Ok(self.intents(row - 1, row)?.pop()),
+                None => match self.bundled(row - 1, row)?.pop() {
+                    Some(found) => Ok(Some(found)),
+                    None => Ok(self.intents(row - 1, row)?.pop()),
+                },
             }
         };
         find().map_err(|error| self.refused(&error))
     }
 
+    fn run(&self) -> rusqlite::Result<i64> {
+        let run = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'";
+        self.conn.prepare_cached(run)?.query_row([], |row| row.get(0))
+    }
+
+    /// The rows above `after` up to `to` whose records are in bundles.
+    fn bundled(&self, after: i64, to: i64) -> rusqlite::Result<Vec<Entry>> {
+        let (first, run) = (after.saturating_add(1), self.run()?);
+        let sealed = "SELECT key_id, run FROM sheets
+            WHERE id = (SELECT MAX(id) FROM sheets WHERE id <= ?1) AND last >= ?1";
+        let mut sealed = self.conn.prepare_cached(sealed)?;
+        let mut entries = Vec::new();
+        for bundle in bundle::of_rows(&self.conn, first, to)? {
+            let upstream = connection::upstream(&self.conn, bundle.upstream)?;
+            for record in bundle.records()?.iter().filter(|record| (first..=to).contains(&record.row)) {
+                let key = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+                let sealed = sealed.query_row([record.row], key).optional()?;
+                let entry = Entry {
+                    outcome: outcome_of_number(i64::from(record.outcome)),
+                    ended_ms: Some(record.ended_ms),
+                    is_of_before: sealed.as_ref().is_some_and(|(_, of)| *of < run),
+                    key_id: sealed.map(|(key_id, _)| key_id),
+                    ..Entry::of(record.row, &record.facts, Some(record.answered), &upstream)
+                };
+                entries.push(entry.with(Elements::read(record.facts.elements, record.row)?));
+            }
+        }
+        Ok(entries)
+    }
+
     /// Intents of the rows above `after` up to `to` that have no record yet.
     fn intents(&self, after: i64, to: i64) -> rusqlite::Result<Vec<Entry>> {
-        let run = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'run'";
-        let run: i64 = self.conn.prepare_cached(run)?.query_row([], |row| row.get(0))?;
+        let run = self.run()?;
         let mut entries = Vec::new();
         let answers = sheet::answers(&self.conn)?;
         for sheet in sheet::with_intents(&self.conn, after, to)? {
-            let upstream = "SELECT name, address, dialect FROM upstreams WHERE id = ?1";
-            let upstream = self.conn.query_row(upstream, [sheet.upstream], |row| {
-                Ok(UpstreamIdentity { name: row.get(0)?, address: row.get(1)?, dialect: row.get(2)? })
-            })?;
+            let upstream = connection::upstream(&self.conn, sheet.upstream)?;
             let mut records =
                 self.conn.prepare_cached("SELECT id FROM records WHERE id BETWEEN ?1 AND ?2")?;
             let records = records.query_map([sheet.id, sheet.last], |row| row.get(0))?;
             let records: HashSet<i64> = records.collect::<rusqlite::Result<_>>()?;
+            let bundled = bundle::rows(&self.conn, sheet.id, sheet.last)?;
+            let has_none = |row: i64| !records.contains(&row) && !bundled.contains_key(&row);
             let lines = sheet.lines()?.into_iter();
-            let intents =
-                lines.filter(|line| line.row > after && line.row <= to && !records.contains(&line.row));
-            for line in intents {
+            for line in lines.filter(|line| line.row > after && line.row <= to && has_none(line.row)) {
                 let answered = answers.get(&line.row).and_then(|answered| Answered::read(answered));
-                entries.push(intent(&line, answered, &upstream, &sheet, run)?);
+                let entry = Entry {
+                    is_of_before: sheet.run < run,
+                    key_id: Some(sheet.key_id.clone()),
+                    ..Entry::of(line.row, &line.facts, answered, &upstream)
+                };
+                entries.push(entry.with(Elements::read(line.facts.elements, line.row)?));
             }
         }
         Ok(entries)
@@ -283,7 +323,7 @@ impl Reader {
             let intents = self.intents(i64::MIN, i64::MAX)?.into_iter();
             match intents.filter(|entry| entry.id == id && !entry.is_of_before).map(|entry| entry.row).max() {
                 Some(row) => Ok(Some(row)),
-                None => row(TOLD),
+                None => Ok(row(TOLD)?.max(bundle::of_tx(&self.conn, id)?)),
             }
         };
         find().map_err(|error| self.refused(&error))
@@ -313,6 +353,7 @@ impl Reader {
             let mut statement = self.conn.prepare("SELECT stage, COUNT(*) FROM records GROUP BY stage")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let mut found = rows.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+            found.push((Stage::Closed.number(), bundle::count(&self.conn)?));
             found.extend(self.intents(i64::MIN, i64::MAX)?.iter().map(|entry| (entry.stage.number(), 1)));
             Ok(found)
         };
@@ -329,9 +370,11 @@ impl Entries<'_> {
         let to = self.at.saturating_add(WINDOW).min(self.last);
         let _snapshot = self.reader.conn.unchecked_transaction()?;
         let takes = |entry: &Entry| self.filter.takes(entry);
-        let intents = self.reader.intents(self.at, to)?.into_iter();
-        let mut found: Vec<Entry> =
-            intents.filter(|entry| takes(entry) && self.filter.takes_time(entry)).collect();
+        let mut found = self.reader.intents(self.at, to)?;
+        if !self.filter.only_open() {
+            found.extend(self.reader.bundled(self.at, to)?);
+        }
+        found.retain(|entry| takes(entry) && self.filter.takes_time(entry));
         let mut statement = self.reader.conn.prepare_cached(&self.sql)?;
         let mut rows = statement.query(named_params! {
             ":after": self.at,
@@ -361,47 +404,6 @@ impl Iterator for Entries<'_> {
         }
         self.found.pop_front().map(Ok)
     }
-}
-
-/// A line of a sheet that has no record yet.
-fn intent(
-    line: &Line<'_>,
-    answered: Option<Answered<'_>>,
-    upstream: &UpstreamIdentity,
-    sheet: &Sheet,
-    run: i64,
-) -> rusqlite::Result<Entry> {
-    let text = |of: fn(Answered<'_>) -> Option<&str>| answered.and_then(of).map(str::to_owned);
-    let Facts { tx, received_ms, mti, elements } = line.facts;
-    let entry = Entry {
-        row: line.row,
-        id: tx,
-        is_of_before: sheet.run < run,
-        told: tx,
-        upstream: upstream.clone(),
-        mti: mti.to_owned(),
-        stage: answered.map_or(Stage::Intent, |answered| answered.stage),
-        outcome: None,
-        received_ms,
-        left_ms: Some(received_ms),
-        ended_ms: None,
-        attempts: 0,
-        superseded: false,
-        processing_code: None,
-        amount: None,
-        transmission_time: None,
-        stan: None,
-        local_time: None,
-        rrn: text(|answered| answered.rrn),
-        approval_code: text(|answered| answered.approval_code),
-        response_code: text(|answered| answered.response_code),
-        tid: None,
-        mid: None,
-        currency: None,
-        key_id: Some(sheet.key_id.clone()),
-        decision: None,
-    };
-    Ok(entry.with(Elements::read(elements, line.row)?))
 }
 
 /// `None`: a stage that this release does not know.
@@ -441,6 +443,39 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
 }
 
 impl Entry {
+    /// One that has no record of its own.
+    fn of(row: i64, facts: &Facts<'_>, answered: Option<Answered<'_>>, upstream: &UpstreamIdentity) -> Entry {
+        let text = |of: fn(Answered<'_>) -> Option<&str>| answered.and_then(of).map(str::to_owned);
+        Entry {
+            row,
+            id: facts.tx,
+            is_of_before: false,
+            told: facts.tx,
+            upstream: upstream.clone(),
+            mti: facts.mti.to_owned(),
+            stage: answered.map_or(Stage::Intent, |answered| answered.stage),
+            outcome: None,
+            received_ms: facts.received_ms,
+            left_ms: Some(facts.received_ms),
+            ended_ms: None,
+            attempts: 0,
+            superseded: false,
+            processing_code: None,
+            amount: None,
+            transmission_time: None,
+            stan: None,
+            local_time: None,
+            rrn: text(|answered| answered.rrn),
+            approval_code: text(|answered| answered.approval_code),
+            response_code: text(|answered| answered.response_code),
+            tid: None,
+            mid: None,
+            currency: None,
+            key_id: None,
+            decision: None,
+        }
+    }
+
     /// With what its request had; an answer's RRN stays.
     fn with(self, elements: Elements) -> Entry {
         Entry {

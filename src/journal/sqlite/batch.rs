@@ -135,6 +135,16 @@ impl Change<'_> {
             && !self.adopted
     }
 
+    /// How and when it ended, if it is an end, perhaps with the answer before it, and nothing more, and over.
+    pub(super) fn plain_end(&self) -> Option<(FinalState, Now)> {
+        match self.end {
+            Some(End::In(state, at)) if self.is_plain_end() && self.notes.is_empty() => {
+                Some((state, at)).filter(|_| self.stage == Some(Stage::Closed))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the name of its image changes, which therefore must not be in a sheet.
     pub(super) fn unfolds(&self) -> bool {
         self.renamed.is_some() || self.adopted

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
-use crate::journal::{Durability, JournalError, Options, UpstreamIdentity, schema};
+use crate::journal::{Durability, JournalError, Options, UpstreamIdentity, bundle, schema};
 
 /// How long a reader (a tool, a backup) may keep a commit waiting before it counts as failed.
 const BUSY: Duration = Duration::from_secs(5);
@@ -132,6 +132,7 @@ pub(super) fn create(conn: &Connection, journal: &str) -> rusqlite::Result<()> {
 /// The first thing found.
 pub(crate) fn verify(conn: &Connection) -> Result<(), String> {
     check(conn, "integrity_check(1)")?;
+    bundle::verify(conn).map_err(|error| what_of(&error))?;
     images_have_records(conn)
 }
 
@@ -165,13 +166,21 @@ fn check(conn: &Connection, what: &str) -> Result<(), String> {
     }
 }
 
-/// Both tables are written in one commit: an image without its record was never committed by us.
+/// A row with an image of its own has a record of its own: one without was never committed by us.
 fn images_have_records(conn: &Connection) -> Result<(), String> {
     let orphans = "SELECT COUNT(*) FROM images WHERE id NOT IN (SELECT id FROM records)";
     match conn.query_row(orphans, [], |row| row.get::<_, i64>(0)) {
         Ok(0) => Ok(()),
         Ok(count) => Err(format!("{count} images without a record")),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What an error says, without what SQLite puts around what we say.
+fn what_of(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, what) => what.to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -223,6 +232,14 @@ pub(super) fn upstream_id(conn: &Connection, upstream: &UpstreamIdentity) -> rus
         params![name, address, dialect],
     )?;
     Ok(conn.last_insert_rowid())
+}
+
+/// The upstream of this number.
+pub(crate) fn upstream(conn: &Connection, id: i64) -> rusqlite::Result<UpstreamIdentity> {
+    let upstream = "SELECT name, address, dialect FROM upstreams WHERE id = ?1";
+    conn.prepare_cached(upstream)?.query_row([id], |row| {
+        Ok(UpstreamIdentity { name: row.get(0)?, address: row.get(1)?, dialect: row.get(2)? })
+    })
 }
 
 /// What an error at the start means.

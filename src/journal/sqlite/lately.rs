@@ -1,13 +1,19 @@
 //! What ended less than `lateWindow` before a start: an answer to it may still come.
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use rusqlite::{Connection, Row};
 
 use super::connection;
+use crate::journal::bundle::{self, Ended};
 use crate::journal::codes::outcome_of_number;
 use crate::journal::seal::{Keyring, row_identity};
-use crate::journal::{LatelyRow, Options, UpstreamIdentity, schema, sheet};
+use crate::journal::sheet::{self, Facts, Sheet};
+use crate::journal::{LatelyRow, Options, UpstreamIdentity, schema};
 use crate::time::Now;
+
+/// Sheets whose ends are read together.
+const CHUNK: usize = 512;
 
 /// Every such row, the oldest end first. One whose message cannot be unsealed comes without it: nothing is owed for it
 /// now, so that is no reason not to start.
@@ -34,20 +40,71 @@ pub(super) fn lately(
         rows.push(record.0);
     }
     let mut statement = conn.prepare(schema::LATELY_BETWEEN)?;
-    for id in sheet::ids(conn, "TRUE")? {
-        let Some(sheet) = sheet::of_row(conn, id)? else { continue };
-        let lines = sheet.lines()?;
-        let mut found = statement.query([since, sheet.id, sheet.last])?;
-        while let Some(row) = found.next()? {
-            let Some(mut record) = read(row)? else { continue };
-            let at = usize::try_from(record.0.row - sheet.id).unwrap_or(usize::MAX);
-            record.0.image =
-                lines.get(at).and_then(|line| image(&record, &sheet.key_id, line.nonce, line.sealed));
-            rows.push(record.0);
+    for ids in sheet::ids(conn, "TRUE")?.chunks(CHUNK) {
+        let sheets = ids.iter().map(|id| sheet::of_row(conn, *id)).filter_map(Result::transpose);
+        let sheets: Vec<Sheet> = sheets.collect::<rusqlite::Result<_>>()?;
+        let ends = Ends::of(conn, &sheets, since)?;
+        for sheet in sheets {
+            let lines = sheet.lines()?;
+            let mut found = statement.query([since, sheet.id, sheet.last])?;
+            let mut records = Vec::new();
+            while let Some(row) = found.next()? {
+                records.extend(read(row)?);
+            }
+            for row in sheet.id..=sheet.last {
+                records.extend(ends.record(row));
+            }
+            for mut record in records {
+                let at = usize::try_from(record.0.row - sheet.id).unwrap_or(usize::MAX);
+                record.0.image =
+                    lines.get(at).and_then(|line| image(&record, &sheet.key_id, line.nonce, line.sealed));
+                rows.push(record.0);
+            }
         }
     }
     rows.sort_by_key(|row: &LatelyRow| (row.ended_wall_ms, row.row));
     Ok(rows)
+}
+
+/// What ended lately of the rows of some sheets, and is in bundles.
+struct Ends {
+    rows: HashMap<i64, Record>,
+}
+
+impl Ends {
+    fn of(conn: &Connection, sheets: &[Sheet], since: i64) -> rusqlite::Result<Ends> {
+        let mut rows = HashMap::new();
+        let (Some(first), Some(last)) = (sheets.first(), sheets.last()) else { return Ok(Ends { rows }) };
+        for bundle in bundle::of_rows(conn, first.id, last.last)? {
+            let upstream = connection::upstream(conn, bundle.upstream)?;
+            let records = bundle.records()?.into_iter().filter(|record| record.ended_ms >= since);
+            let lately = |record: &Ended<'_>| {
+                Some(LatelyRow {
+                    row: record.row,
+                    was: record.facts.tx,
+                    image: None,
+                    outcome: outcome_of_number(i64::from(record.outcome))?,
+                    attempts: 0,
+                    rrn: record.answered.rrn.map(|rrn| Bytes::copy_from_slice(rrn.as_bytes())),
+                    response_code: record.answered.response_code.map(str::to_owned),
+                    ended_wall_ms: record.ended_ms,
+                    upstream: upstream.clone(),
+                })
+            };
+            for record in records {
+                let Facts { mti, received_ms, .. } = record.facts;
+                let lately = lately(&record);
+                rows.extend(
+                    lately.map(|row| (record.row, (row, bundle.upstream, mti.to_owned(), received_ms))),
+                );
+            }
+        }
+        Ok(Ends { rows })
+    }
+
+    fn record(&self, row: i64) -> Option<Record> {
+        self.rows.get(&row).cloned()
+    }
 }
 
 /// A row without its image, the number of its upstream, its MTI, and when it came.

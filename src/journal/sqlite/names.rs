@@ -1,5 +1,6 @@
 //! What outlives the process so that transactions can be asked for by the names that clients were given.
 
+use crate::journal::bundle;
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbers that a process is allowed before the next one begins behind them: 2^20 transactions, by their ids' upper bits.
@@ -7,6 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 const AHEAD: u64 = 1 << 42;
 /// Of so many rows, the youngest, the highest number is looked for.
 const LOOKED_AT: i64 = 10_000;
+/// And of so many bundles.
+const BUNDLES_LOOKED_AT: i64 = 200;
 
 /// What outlives the process so that transactions can be asked for by name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ pub(super) fn load(conn: &Connection, fresh: [u8; 32]) -> rusqlite::Result<Names
     let noted = setting("numbers")?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let newest = "SELECT MAX(tx) FROM (SELECT tx FROM records ORDER BY id DESC LIMIT ?1)";
     let newest: Option<i64> = conn.query_row(newest, [LOOKED_AT], |row| row.get(0))?;
-    let last = noted.max(newest.map_or(0, |tx| tx as u64));
+    let bundled = bundle::last_tx(conn, BUNDLES_LOOKED_AT)?.unwrap_or(0);
+    let last = noted.max(newest.map_or(0, |tx| tx as u64)).max(bundled);
     put("numbers", &last.saturating_add(AHEAD).to_string())?;
     Ok(Names { secret, last })
 }

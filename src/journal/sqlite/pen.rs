@@ -12,9 +12,9 @@ use super::connection;
 use super::rows::{Rows, Unfolded};
 use super::store::since;
 use crate::journal::codes::{Stage, outcome_number};
-use crate::journal::schema;
 use crate::journal::seal::{NONCE_LEN, Sealer, write_row_identity};
 use crate::journal::sheet::{self, Answered, Answers, Facts, Line, Lines, Sheet};
+use crate::journal::{bundle, schema};
 use crate::mux::Record;
 use crate::rules::Request;
 use crate::time::Now;
@@ -37,6 +37,8 @@ pub(super) struct Written {
     pub(super) facts: Option<Arc<[u8]>>,
     /// What its host answered, of a row that has no record yet.
     pub(super) answered: Option<Box<[u8]>>,
+    /// Its record is in a bundle.
+    pub(super) is_bundled: bool,
 }
 
 /// All that a batch wrote.
@@ -64,11 +66,14 @@ pub(super) struct Hand {
     upstream: i64,
     next_row: i64,
     image: ImageOf,
-    /// What a row is called, its image when it is sealed, a sheet: room for one after the other.
+    /// What a row is called, its image when it is sealed, a sheet, answers, a bundle and an answer in it: room for one after
+    /// the other.
     identity: Vec<u8>,
     sealed: Vec<u8>,
     lines: Lines,
     answers: Answers,
+    bundle: bundle::Lines,
+    answered: Vec<u8>,
 }
 
 impl Hand {
@@ -80,8 +85,21 @@ impl Hand {
         next_row: i64,
         image: ImageOf,
     ) -> Hand {
-        let (identity, sealed, lines, answers) = Default::default();
-        Hand { sealer, journal, run, upstream, next_row, image, identity, sealed, lines, answers }
+        let (identity, sealed, lines, answers, bundle, answered) = Default::default();
+        Hand {
+            sealer,
+            journal,
+            run,
+            upstream,
+            next_row,
+            image,
+            identity,
+            sealed,
+            lines,
+            answers,
+            bundle,
+            answered,
+        }
     }
 
     /// Seals what is kept of `request` for a row, into `self.sealed`. The nonce.
@@ -137,16 +155,20 @@ impl<'c> Pen<'c> {
         self.page.written.reserve(changes.len());
         // Sheets are unfolded first: which rows have records is settled then.
         for change in changes.iter().filter(|change| change.unfolds()) {
-            let written = self.write(change)?;
-            self.page.written.push(written);
+            self.write_by_itself(change)?;
         }
+        let mut ends = Vec::new();
         for change in changes.iter().filter(|change| !change.unfolds()) {
-            if !self.fold(change)? && !self.note_answer(change) {
-                let written = self.write(change)?;
-                self.page.written.push(written);
+            if self.fold(change)? || self.note_answer(change) {
+                continue;
+            }
+            match self.may_be_bundled(change) {
+                Some(row) => ends.push((row, change)),
+                None => self.write_by_itself(change)?,
             }
         }
         self.end_sheet()?;
+        self.bundle(ends)?;
         self.end_answers()?;
         Ok(self.page)
     }
@@ -212,9 +234,7 @@ impl<'c> Pen<'c> {
     /// Notes what is an answer and nothing more, to a row that has no record yet. `false`: it belongs into the record.
     fn note_answer(&mut self, change: &Change<'_>) -> bool {
         let (FoundBy::Row(row), true) = (change.found_by, change.is_plain_answer()) else { return false };
-        let mut unfolded = self.page.unfolded.iter().flat_map(|(rows, _)| rows);
-        let has_record = self.rows.facts(change.tx).is_none() || unfolded.any(|other| other.row == row);
-        let is_first = !has_record && self.rows.answered(change.tx).is_none();
+        let is_first = !self.has_record(change.tx, row) && self.rows.answered(change.tx).is_none();
         let answered = Answered {
             stage: change.stage.unwrap_or(Stage::Intent),
             rrn: change.rrn.as_deref(),
@@ -243,6 +263,57 @@ impl<'c> Pen<'c> {
         Ok(())
     }
 
+    /// Whether a row of a transaction has a record by now.
+    fn has_record(&self, tx: u64, row: i64) -> bool {
+        let mut unfolded = self.page.unfolded.iter().flat_map(|(rows, _)| rows);
+        self.rows.facts(tx).is_none() || unfolded.any(|other| other.row == row)
+    }
+
+    // -- ends --------------------------------------------------------------------------------------------------------
+
+    /// The row of what has ended, of which there is nothing more to tell, and which has no record yet.
+    fn may_be_bundled(&self, change: &Change<'_>) -> Option<i64> {
+        let FoundBy::Row(row) = change.found_by else { return None };
+        (change.plain_end().is_some() && !self.has_record(change.tx, row)).then_some(row)
+    }
+
+    /// Writes the records of what has ended: those of rows that are near each other in bundles, if they are worth one.
+    fn bundle(&mut self, mut ends: Vec<(i64, &Change<'_>)>) -> rusqlite::Result<()> {
+        ends.sort_unstable_by_key(|(row, _)| *row);
+        let from = ends.last().map_or(0, |(last, _)| last - bundle::SPAN_MAX + 1);
+        let near = ends.split_off(ends.partition_point(|(row, _)| *row < from));
+        for ends in near.chunks(bundle::ROWS_MAX) {
+            if ends.len() < bundle::ROWS_MIN {
+                ends.iter().try_for_each(|(_, change)| self.write_by_itself(change))?;
+                continue;
+            }
+            self.hand.bundle.clear();
+            for (row, change) in ends {
+                if self.add_to_bundle(*row, change).is_none() {
+                    self.write_by_itself(change)?;
+                }
+            }
+            let Hand { bundle, run, upstream, .. } = &*self.hand;
+            bundle.write(self.conn, *run, *upstream)?;
+        }
+        ends.into_iter().try_for_each(|(_, change)| self.write_by_itself(change))
+    }
+
+    /// `None`: there is something that a bundle has no room for.
+    fn add_to_bundle(&mut self, row: i64, change: &Change<'_>) -> Option<()> {
+        let (state, at) = change.plain_end()?;
+        let outcome = u8::try_from(outcome_number(state)?).ok()?;
+        let facts = self.rows.facts(change.tx)?;
+        let Hand { bundle, answered, .. } = &mut *self.hand;
+        answered.clear();
+        last_answer(self.rows, change).write(answered)?;
+        bundle.push(row, facts, answered, outcome, at.wall_ms);
+        self.page.written.push(Written { is_bundled: true, ..Written::of(change, row) });
+        Some(())
+    }
+
+    // -- records and images of their own -----------------------------------------------------------------------------
+
     fn insert(&mut self, change: &Change<'_>) -> rusqlite::Result<i64> {
         let Some((request, record, at)) = &change.request else {
             return Err(rusqlite::Error::InvalidQuery);
@@ -270,9 +341,7 @@ impl<'c> Pen<'c> {
     ) -> rusqlite::Result<()> {
         let Facts { tx, received_ms, mti, elements } =
             Facts::read(facts).ok_or(rusqlite::Error::InvalidQuery)?;
-        // What was answered before, where it has no record yet.
-        let before = self.rows.answered(change.renamed.unwrap_or(change.tx)).and_then(Answered::read);
-        let stage = change.stage.or(before.map(|before| before.stage)).unwrap_or(Stage::Intent);
+        let answered = last_answer(self.rows, change);
         let (_, outcome, ended_ms) = ended(change);
         let key = record.and_then(|record| record.key);
         let values = params![
@@ -281,14 +350,14 @@ impl<'c> Pen<'c> {
             tx as i64,
             self.hand.upstream,
             mti,
-            stage.number(),
+            answered.stage.number(),
             outcome,
             received_ms,
             ended_ms,
             change.attempts.unwrap_or(0),
-            change.rrn.as_deref().or(before.and_then(|before| before.rrn)),
-            change.approval_code.as_deref().or(before.and_then(|before| before.approval_code)),
-            change.response_code.as_deref().or(before.and_then(|before| before.response_code)),
+            answered.rrn,
+            answered.approval_code,
+            answered.response_code,
             key.as_ref().map(|key| &key[..]),
             record.map(|record| &record.body[..]),
             elements,
@@ -306,6 +375,12 @@ impl<'c> Pen<'c> {
 
     // -- what becomes of them ----------------------------------------------------------------------------------------
 
+    fn write_by_itself(&mut self, change: &Change<'_>) -> rusqlite::Result<()> {
+        let written = self.write(change)?;
+        self.page.written.push(written);
+        Ok(())
+    }
+
     fn write(&mut self, change: &Change<'_>) -> rusqlite::Result<Written> {
         let row = match change.found_by {
             FoundBy::New => self.insert(change)?,
@@ -320,7 +395,14 @@ impl<'c> Pen<'c> {
 
     fn update(&mut self, row: i64, change: &Change<'_>) -> rusqlite::Result<i64> {
         let (how, outcome, ended_ms) = ended(change);
-        if let Some(facts) = self.rows.facts(change.renamed.unwrap_or(change.tx)) {
+        let known_as = change.renamed.unwrap_or(change.tx);
+        if change.unfolds() {
+            // From here on it has a record of its own, too.
+            self.unfold(row)?;
+        } else if self.rows.is_bundled(known_as) {
+            bundle::take_out(self.conn, row, row, |_| true)?;
+        }
+        if let Some(facts) = self.rows.facts(known_as) {
             self.record(row, facts, change, None)?;
             if change.superseded.is_none() && !change.unfolds() {
                 return Ok(row);
@@ -350,7 +432,6 @@ impl<'c> Pen<'c> {
             change.superseded,
         ])?;
         if change.unfolds() {
-            self.unfold(row)?;
             let tx = change.tx as i64;
             self.conn.prepare_cached(schema::RENAME_IMAGE)?.execute(params![row, self.hand.run, tx])?;
         }
@@ -360,15 +441,15 @@ impl<'c> Pen<'c> {
     /// The image of this row will be changed: it must not be in a sheet.
     fn unfold(&mut self, row: i64) -> rusqlite::Result<()> {
         if let Some(sheet) = sheet::of_row(self.conn, row)? {
-            let rows = rows_of(self.conn, &sheet, self.hand.run, self.now)?;
             sheet::unfold(self.conn, &sheet)?;
+            let rows = rows_of(self.conn, &sheet, self.hand.run, self.now)?;
             self.page.unfolded.push((rows, self.now));
         }
         Ok(())
     }
 }
 
-/// The rows of a sheet that is unfolded in this run.
+/// The rows of a sheet that was unfolded in this run.
 pub(super) fn rows_of(
     conn: &Connection,
     sheet: &Sheet,
@@ -399,7 +480,19 @@ impl Written {
             in_sheet: false,
             facts: None,
             answered: None,
+            is_bundled: false,
         }
+    }
+}
+
+/// What is known of the answer to a row that has no record yet: what this change tells, and was noted before.
+fn last_answer<'a>(rows: &'a Rows, change: &'a Change<'_>) -> Answered<'a> {
+    let before = rows.answered(change.renamed.unwrap_or(change.tx)).and_then(Answered::read);
+    Answered {
+        stage: change.stage.or(before.map(|before| before.stage)).unwrap_or(Stage::Intent),
+        rrn: change.rrn.as_deref().or(before.and_then(|before| before.rrn)),
+        approval_code: change.approval_code.as_deref().or(before.and_then(|before| before.approval_code)),
+        response_code: change.response_code.as_deref().or(before.and_then(|before| before.response_code)),
     }
 }
 

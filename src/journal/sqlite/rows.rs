@@ -50,6 +50,8 @@ struct Closed {
     /// The uptime at which its image is erased.
     erase_at: Duration,
     in_sheet: bool,
+    /// Its record is in a bundle.
+    is_bundled: bool,
 }
 
 /// What was known of a transaction's row before a commit changed it.
@@ -57,6 +59,13 @@ pub(super) struct Before {
     tx: u64,
     open: Option<Open>,
     over: Option<Closed>,
+}
+
+impl Before {
+    /// The row, if it was open and had no record.
+    pub(super) fn row_without_record(&self) -> Option<i64> {
+        self.open.as_ref().filter(|open| open.facts.is_some()).map(|open| open.row)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -133,6 +142,11 @@ impl Rows {
         self.open.get(&tx)?.answered.as_ref().map(|(answered, _)| &answered[..])
     }
 
+    /// Whether the record of a transaction is in a bundle.
+    pub(super) fn is_bundled(&self, tx: u64) -> bool {
+        self.over.get(&tx).is_some_and(|closed| closed.is_bundled)
+    }
+
     /// The row of a new transaction, which is open. `facts`: its record is still to be written; `in_sheet`: where its image
     /// is.
     pub(super) fn begun(
@@ -164,12 +178,12 @@ impl Rows {
         Before { tx, open, over: None }
     }
 
-    /// It was over at this uptime. What was known of it before.
-    pub(super) fn closed(&mut self, tx: u64, row: i64, uptime: Duration) -> Before {
+    /// It was over at this uptime, and its record is in a bundle or by itself. What was known of it before.
+    pub(super) fn closed(&mut self, tx: u64, row: i64, uptime: Duration, is_bundled: bool) -> Before {
         let open = self.take(tx);
         let erase_at = uptime + self.kept_for;
         let in_sheet = in_sheet(open.as_ref(), self.over.get(&tx).copied());
-        let over = self.over.insert(tx, Closed { row, erase_at, in_sheet });
+        let over = self.over.insert(tx, Closed { row, erase_at, in_sheet, is_bundled });
         self.ends.push_back(End { erase_at, row, tx: Some(tx), in_sheet });
         Before { tx, open, over }
     }
@@ -243,7 +257,7 @@ impl Rows {
             }
             let (erase_at, tx) = match tx.and_then(|tx| self.over.get_mut(&tx)) {
                 Some(over) => {
-                    over.in_sheet = false;
+                    (over.in_sheet, over.is_bundled) = (false, false);
                     (Some(over.erase_at), *tx)
                 }
                 // Nobody asks for it any more.
@@ -370,7 +384,7 @@ mod tests {
         let mut rows = Rows::new(seconds(590));
         for tx in 1..=3 {
             rows.opened(tx, tx as i64 * 10, true);
-            rows.closed(tx, tx as i64 * 10, seconds(tx));
+            rows.closed(tx, tx as i64 * 10, seconds(tx), false);
         }
         rows.opened(2, 20, false);
         assert_eq!((rows.open(), rows.get(2), rows.get(3)), (1, Some((20, true)), Some((30, false))));
@@ -380,7 +394,7 @@ mod tests {
         assert!(erase(&mut rows, 603, 2));
         assert!(!erase(&mut rows, 603, 1));
         assert_eq!((rows.get(1), rows.get(2)), (None, Some((20, true))));
-        rows.closed(2, 20, seconds(700));
+        rows.closed(2, 20, seconds(700), false);
         assert_eq!((rows.open(), due(&rows, 1300, 10)), (0, vec![20]));
     }
 
@@ -392,11 +406,11 @@ mod tests {
         }
         rows.opened(1, 1, false);
         rows.opened(2, 2, true);
-        rows.closed(3, 3, seconds(1));
+        rows.closed(3, 3, seconds(1), false);
         assert_eq!((rows.open(), rows.underway()), (3, 2));
         rows.forget(2);
-        rows.closed(1, 1, seconds(2));
-        rows.closed(3, 3, seconds(3));
+        rows.closed(1, 1, seconds(2), false);
+        rows.closed(3, 3, seconds(3), false);
         assert_eq!((rows.open(), rows.underway()), (1, 1));
         rows.forget(4);
         assert_eq!((rows.open(), rows.underway()), (0, 0));
@@ -407,7 +421,7 @@ mod tests {
         let mut rows = Rows::new(seconds(590));
         rows.opened(1, 10, true);
         let before = [
-            rows.closed(1, 10, seconds(1)),
+            rows.closed(1, 10, seconds(1), false),
             rows.opened(2, 20, true),
             rows.opened(1, 10, false),
             rows.forget(2),
@@ -424,11 +438,11 @@ mod tests {
     #[test]
     fn what_goes_on_under_another_id_is_erased_after_its_second_end_only() {
         let mut rows = Rows::new(seconds(590));
-        rows.closed(1, 10, seconds(0));
+        rows.closed(1, 10, seconds(0), false);
         rows.forget(1);
         rows.opened(2, 10, false);
         assert_eq!(due(&rows, 600, 10), [0; 0]);
-        rows.closed(2, 10, seconds(300));
+        rows.closed(2, 10, seconds(300), false);
         assert_eq!(due(&rows, 899, 10), [0; 0]);
         assert_eq!(due(&rows, 900, 10), [10]);
     }
@@ -451,15 +465,15 @@ mod tests {
             rows.begun(tx, 9 + tx as i64, true, true, Some(Arc::default()));
         }
         rows.sheet(seconds(0), 10);
-        rows.closed(1, 10, seconds(1));
-        rows.closed(2, 11, seconds(100));
+        rows.closed(1, 10, seconds(1), false);
+        rows.closed(2, 11, seconds(100), false);
         rows
     }
 
     #[test]
     fn images_in_a_sheet_are_erased_with_it() {
         let mut rows = sheet();
-        rows.closed(3, 12, seconds(2));
+        rows.closed(3, 12, seconds(2), false);
         assert_eq!(rows.due(seconds(614), 10, 10).sheets, [0; 0]);
         assert_eq!(rows.due(seconds(615), 10, 10), Due { sheets: vec![10], ends: 1, ..Due::default() });
         assert!(!erase(&mut rows, 615, 10));
@@ -479,7 +493,7 @@ mod tests {
         assert!(rows.is_due(seconds(615)));
         assert_eq!(due(&rows, 615, 10), [10], "its time was over before its sheet was unfolded");
         assert!(!erase(&mut rows, 615, 10));
-        rows.closed(3, 12, seconds(620));
+        rows.closed(3, 12, seconds(620), false);
         assert_eq!((due(&rows, 699, 10), due(&rows, 700, 10)), (vec![], vec![11]));
         assert!(!erase(&mut rows, 700, 10));
         assert_eq!((due(&rows, 1219, 10), due(&rows, 1220, 10)), (vec![], vec![12]));
@@ -491,7 +505,7 @@ mod tests {
         rows.unfolded(seconds(101), &[Unfolded { row: 11, tx: Some(2), ended_ago: Some(seconds(1)) }]);
         rows.opened(2, 11, false);
         assert_eq!(due(&rows, 700, 10), [0; 0]);
-        rows.closed(2, 11, seconds(300));
+        rows.closed(2, 11, seconds(300), false);
         assert_eq!((due(&rows, 899, 10), due(&rows, 900, 10)), (vec![], vec![11, 11]));
         rows.refresh(|row| Ok::<_, ()>(Some((row != 12).then(Arc::default)))).unwrap();
         assert_eq!(due(&rows, 900, 10), [11, 10, 11, 11]);
@@ -503,7 +517,7 @@ mod tests {
         let mut rows = sheet();
         let noted = rows.noted(3, 12, b"000"[..].into(), 12);
         assert_eq!((rows.answered(3), rows.facts(3)), (Some(&b"000"[..]), Some(&b""[..])));
-        let closed = rows.closed(3, 12, seconds(3));
+        let closed = rows.closed(3, 12, seconds(3), false);
         assert_eq!(rows.spent_answers().collect::<Vec<_>>(), [12]);
         rows.restore(closed);
         assert_eq!(rows.spent_answers().count(), 0);

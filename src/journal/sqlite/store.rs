@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use rusqlite::{Connection, params};
 
 use super::batch::Batch;
@@ -14,7 +15,7 @@ use super::rows::{Before, Rows};
 use crate::journal::disk::{Commit, Disk, Fate};
 use crate::journal::seal::{Keyring, Sealer};
 use crate::journal::{Durability, JournalError, Options, UpstreamIdentity};
-use crate::journal::{schema, sheet};
+use crate::journal::{bundle, schema, sheet};
 use crate::time::Now;
 
 /// Pages that any commit writes, and changes that share a page beyond that: about what is measured under load.
@@ -52,6 +53,8 @@ pub(super) struct Store {
     pub(super) rows: Rows,
     /// Rows of intents in a commit of unknown outcome, by transaction.
     doubtful: Vec<(u64, i64)>,
+    /// Rows whose end may have come into a bundle in such a commit, and comes again.
+    dark: Vec<i64>,
     /// Records up to here are gone, or stay.
     pub(super) swept: i64,
     /// Pages that went into the log since it was moved into the database, estimated.
@@ -78,9 +81,8 @@ impl Store {
             let run = connection::next_run(&conn)?;
             let upstream = connection::upstream_id(&conn, upstream)?;
             // What sheets have left has records, too.
-            let last: i64 =
-                conn.query_row("SELECT COALESCE(MAX(id), 0) FROM records", [], |row| row.get(0))?;
-            Ok((journal, run, upstream, last))
+            let last: Option<i64> = conn.query_row("SELECT MAX(id) FROM records", [], |row| row.get(0))?;
+            Ok((journal, run, upstream, last.max(bundle::last(&conn)?).unwrap_or(0)))
         };
         let (journal, run, upstream, last) = read().map_err(|error| connection::refusal(&path, &error))?;
         let sealer = Sealer::new(&keys)
@@ -92,6 +94,7 @@ impl Store {
             disk,
             rows: Rows::new(options.late_window),
             doubtful: Vec::new(),
+            dark: Vec::new(),
             swept: 0,
             log_pages: 0,
             mover: Mover::default(),
@@ -169,6 +172,7 @@ impl Store {
         if let Err(refused) = self.commit(Commit { intents: batch.intents, reserve_held, probe: false }) {
             if matches!(refused, Refused::During(_)) {
                 self.doubtful.extend(intents);
+                self.dark.extend(written.iter().filter(|row| row.is_bundled).map(|row| row.row));
             }
             return Err(refused);
         }
@@ -191,7 +195,7 @@ impl Store {
                     (Some(answered), Some(answers)) => self.rows.noted(row.tx, row.row, answered, answers),
                     _ => self.rows.opened(row.tx, row.row, row.is_underway),
                 },
-                Some(at) => self.rows.closed(row.tx, row.row, at.uptime),
+                Some(at) => self.rows.closed(row.tx, row.row, at.uptime, row.is_bundled),
             });
         }
         Ok(Done { bad, intents, before })
@@ -226,7 +230,10 @@ impl Store {
     /// A commit that was done may be lost: what is known of rows is what was known before it, and whether its intents are
     /// there is to be read back.
     pub(super) fn doubt(&mut self, intents: Vec<(u64, i64)>, before: Vec<Before>) {
-        before.into_iter().rev().for_each(|before| self.rows.restore(before));
+        for before in before.into_iter().rev() {
+            self.dark.extend(before.row_without_record());
+            self.rows.restore(before);
+        }
         self.doubtful.extend(intents);
     }
 
@@ -300,8 +307,21 @@ impl Store {
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
         connection::checkpoint(&conn).map_err(trouble)?;
         self.conn = conn;
+        self.take_out_of_the_dark().map_err(trouble)?;
         let (conn, run) = (&self.conn, self.hand.run);
         self.rows.refresh(|row| known(conn, run, row)).map_err(trouble)
+    }
+
+    /// What comes again is in no bundle.
+    fn take_out_of_the_dark(&mut self) -> rusqlite::Result<()> {
+        let dark: HashSet<i64> = self.dark.iter().copied().collect();
+        if let (Some(first), Some(last)) = (dark.iter().min(), dark.iter().max()) {
+            let transaction = self.conn.unchecked_transaction()?;
+            bundle::take_out(&transaction, *first, *last, |row| dark.contains(&row))?;
+            transaction.commit()?;
+        }
+        self.dark.clear();
+        Ok(())
     }
 
     /// A synced write; after it, syncs are left to whoever commits.
