@@ -53,6 +53,12 @@ impl Bitmap {
         self.0[bit / 64] &= !(1 << (63 - bit % 64));
     }
 
+    /// The fields that are in `others` as well.
+    pub fn and(&self, others: &Bitmap) -> Bitmap {
+        let (own, others) = (self.0, others.0);
+        Bitmap(std::array::from_fn(|group| own[group] & others[group]))
+    }
+
     /// The three groups, bit 1 being the most significant bit of the first.
     pub fn groups(&self) -> [u64; 3] {
         self.0
@@ -66,16 +72,15 @@ impl Bitmap {
     /// The fields in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = FieldNumber> + use<> {
         let groups = self.0;
-        (0..3).flat_map(move |group| {
-            let mut rest = groups[group];
-            std::iter::from_fn(move || {
-                let bit = rest.leading_zeros();
-                if bit == 64 {
-                    return None;
-                }
-                rest &= !(1 << (63 - bit));
-                FieldNumber::new((group * 64) as u16 + bit as u16 + 1)
-            })
+        let (mut rest, mut group) = (groups[0], 0);
+        std::iter::from_fn(move || {
+            while rest == 0 {
+                group += 1;
+                rest = *groups.get(group)?;
+            }
+            let bit = rest.leading_zeros();
+            rest ^= 1 << (63 - bit);
+            FieldNumber::new((group * 64) as u16 + bit as u16 + 1)
         })
     }
 
@@ -85,16 +90,22 @@ impl Bitmap {
     }
 }
 
+impl FromIterator<FieldNumber> for Bitmap {
+    fn from_iter<I: IntoIterator<Item = FieldNumber>>(fields: I) -> Bitmap {
+        let mut bitmap = Bitmap::EMPTY;
+        fields.into_iter().for_each(|n| bitmap.insert(n));
+        bitmap
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn fields_come_out_in_ascending_order() {
-        let mut bitmap = Bitmap::EMPTY;
-        for n in [192, 129, 128, 70, 65, 64, 41, 2, 1, 3] {
-            bitmap.insert(FieldNumber::new(n).unwrap());
-        }
+        let numbers = [192, 129, 128, 70, 65, 64, 41, 2, 1, 3].map(FieldNumber::new);
+        let mut bitmap: Bitmap = numbers.into_iter().flatten().collect();
         let numbers: Vec<u8> = bitmap.iter().map(FieldNumber::get).collect();
         assert_eq!(numbers, [1, 2, 3, 41, 64, 65, 70, 128, 129, 192]);
         assert_eq!(bitmap.count(), 10);
@@ -109,6 +120,7 @@ mod tests {
         let mut others = bitmap;
         assert!(bitmap.has_all(&others) && bitmap.has_all(&Bitmap::EMPTY));
         others.insert(FieldNumber::new(130).unwrap());
+        assert_eq!(others.and(&bitmap), bitmap);
         assert!(!bitmap.has_all(&others) && others.has_all(&bitmap));
         assert!(!bitmap.has(FieldNumber::new(0).unwrap()));
     }

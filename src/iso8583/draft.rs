@@ -89,9 +89,14 @@ impl Draft {
 
     /// The fields of `message`, as they stand; of a [`Lenient`](super::Lenient) one, those that were read.
     pub fn of(message: &Message) -> Draft {
+        Draft::of_some(message, &message.bitmap())
+    }
+
+    /// Those of `fields` that `message` has, as they stand.
+    pub fn of_some(message: &Message, fields: &Bitmap) -> Draft {
         let mut draft = Draft::new(message.schema(), message.mti());
         draft.is_straight = false;
-        for n in message.bitmap().iter() {
+        for n in message.bitmap().and(fields).iter() {
             let Some((start, end)) = message.span(n) else { continue };
             draft.entries.push(Entry {
                 field: n,
@@ -102,7 +107,8 @@ impl Draft {
             draft.fields.insert(n);
             draft.last = n;
         }
-        draft.base = Some(Base { raw: message.raw().clone(), fields: draft.fields, shape: message.shape });
+        draft.base =
+            Some(Base { raw: message.raw().clone(), fields: message.bitmap(), shape: message.shape });
         draft
     }
 
@@ -201,6 +207,14 @@ impl Draft {
                     entry.end -= removed.end - removed.start;
                 }
             }
+        }
+        self
+    }
+
+    /// Removes field `n` if what it was set to can't be encoded.
+    pub fn remove_bad(&mut self, n: FieldNumber) -> &mut Draft {
+        if self.errors.iter().any(|(bad, _)| *bad == n) {
+            self.remove(n);
         }
         self
     }

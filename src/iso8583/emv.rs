@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::{SmallVec, smallvec};
+
 /// One data object: its tag, and where its value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataObject {
@@ -31,8 +33,18 @@ const DEPTH_MAX: usize = 8;
 /// # Errors
 /// [`NotTlv`] with the offset of the object that is cut off, reaches beyond its template or has another form.
 pub fn data_objects(data: &[u8]) -> Result<Vec<DataObject>, NotTlv> {
-    let mut objects = Vec::with_capacity(data.len() / 8);
-    let mut ends = vec![data.len()];
+    let mut objects = Vec::with_capacity(data.len() / 4);
+    each(data, |object| objects.push(object))?;
+    Ok(objects)
+}
+
+/// Shows each of [`data_objects`] to `see`, without a list of them; after an error, those in front of the trouble.
+///
+/// # Errors
+/// Those of [`data_objects`].
+#[inline]
+pub fn each(data: &[u8], mut see: impl FnMut(DataObject)) -> Result<(), NotTlv> {
+    let mut ends: SmallVec<[usize; DEPTH_MAX + 1]> = smallvec![data.len()];
     let mut at = 0;
     while let Some(end) = ends.last().copied() {
         if at == end {
@@ -53,11 +65,12 @@ pub fn data_objects(data: &[u8]) -> Result<Vec<DataObject>, NotTlv> {
             at = object.value.start;
             ends.push(object.value.end);
         }
-        objects.push(object);
+        see(object);
     }
-    Ok(objects)
+    Ok(())
 }
 
+#[inline]
 fn data_object(data: &[u8], at: usize) -> Option<DataObject> {
     let first = *data.get(at)?;
     let mut tag = u32::from(first);
@@ -74,13 +87,12 @@ fn data_object(data: &[u8], at: usize) -> Option<DataObject> {
     }
     let length = *data.get(next)?;
     next += 1;
-    let len = match length {
-        0..=0x7F => usize::from(length),
-        0x81 => usize::from(*data.get(next)?),
-        0x82 => usize::from(u16::from_be_bytes([*data.get(next)?, *data.get(next + 1)?])),
+    let (start, len) = match length {
+        0..=0x7F => (next, usize::from(length)),
+        0x81 => (next + 1, usize::from(*data.get(next)?)),
+        0x82 => (next + 2, usize::from(u16::from_be_bytes([*data.get(next)?, *data.get(next + 1)?]))),
         _ => return None,
     };
-    let start = next + usize::from(length.saturating_sub(0x80));
     let value = start..start + len;
     data.get(value.clone())?;
     Some(DataObject { tag, value, is_constructed: first & 0x20 != 0 })

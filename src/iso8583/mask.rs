@@ -1,5 +1,6 @@
 //! Card data that cannot leak by accident.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::digits::hex;
@@ -53,13 +54,19 @@ pub fn track2(text: &str, style: MaskStyle) -> String {
     if style.reveal {
         return escape_controls(text);
     }
-    match text.split_once(['=', 'D', 'd']) {
+    match split_track2(text) {
         Some((digits, rest)) => {
             let separator = text.get(digits.len()..digits.len() + 1).unwrap_or("=");
             format!("{}{separator}{}", pan(digits, style), stars(rest.chars().count()))
         }
         None => pan(text, style),
     }
+}
+
+/// What stands in front of the separator, and behind it.
+fn split_track2(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| matches!(byte, b'=' | b'D' | b'd'))?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Bytes of a field that may not be shown: as many stars as they have hex digits.
@@ -151,25 +158,23 @@ fn is_track_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || (b'0'..=b'?').contains(&byte)
 }
 
-/// EMV tags whose values are the card's or the cardholder's: starred.
-const SENSITIVE_TAGS: [u32; 12] = [
-    0x5A,   // PAN
-    0x57,   // track 2 equivalent data
-    0x56,   // track 1 equivalent data
-    0x99,   // transaction PIN data
-    0x5F20, // cardholder name
-    0x5F24, // expiration date
-    0x5F30, // service code
-    0x9F0B, // cardholder name, extended
-    0x9F1F, // track 1 discretionary data
-    0x9F20, // track 2 discretionary data
-    0x9F61, // cardholder identification
-    0x9F6B, // track 2 data (contactless)
-];
-
 /// Whether the value of this EMV tag is the card's or the cardholder's, and not to be shown or kept.
 pub fn is_sensitive_tag(tag: u32) -> bool {
-    SENSITIVE_TAGS.contains(&tag)
+    matches!(
+        tag,
+        0x5A // PAN
+        | 0x57 // track 2 equivalent data
+        | 0x56 // track 1 equivalent data
+        | 0x99 // transaction PIN data
+        | 0x5F20 // cardholder name
+        | 0x5F24 // expiration date
+        | 0x5F30 // service code
+        | 0x9F0B // cardholder name, extended
+        | 0x9F1F // track 1 discretionary data
+        | 0x9F20 // track 2 discretionary data
+        | 0x9F61 // cardholder identification
+        | 0x9F6B // track 2 data (contactless)
+    )
 }
 
 /// EMV tags whose values are long, known to be no card data, and by chance look like digits of a PAN.
@@ -226,18 +231,12 @@ fn escape_controls(text: &str) -> String {
 
 /// A primary account number. Shown masked, whoever prints it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Pan(Box<str>);
+pub struct Pan<'m>(Cow<'m, str>);
 
-impl Pan {
+impl<'m> Pan<'m> {
     /// From its digits.
-    pub fn new(digits: &str) -> Pan {
+    pub fn new(digits: &'m str) -> Pan<'m> {
         Pan(digits.into())
-    }
-
-    /// That of a message: DE 2, else the digits in front of the separator of DE 35.
-    pub fn of(message: &Message) -> Option<Pan> {
-        let written = message.text(field::PAN).filter(|pan| !pan.is_empty());
-        written.map(|pan| Pan::new(&pan)).or_else(|| Track2::of(message)?.pan())
     }
 
     /// The digits. The only way to them.
@@ -253,29 +252,34 @@ impl Pan {
 
 /// Track 2 data. Shown masked, whoever prints it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Track2(Box<str>);
+pub struct Track2<'m>(Cow<'m, str>);
 
-impl Track2 {
+impl<'m> Track2<'m> {
     /// From its characters.
-    pub fn new(text: &str) -> Track2 {
+    pub fn new(text: &'m str) -> Track2<'m> {
         Track2(text.into())
     }
 
     /// DE 35 of a message.
-    pub fn of(message: &Message) -> Option<Track2> {
-        message.text(field::TRACK_2).map(|text| Track2::new(&text))
+    pub fn of(message: &'m Message) -> Option<Track2<'m>> {
+        message.text(field::TRACK_2).map(Track2)
     }
 
     /// The PAN in it: the digits in front of the separator, if they are digits.
-    pub fn pan(&self) -> Option<Pan> {
-        let (digits, _) = self.0.split_once(['=', 'D', 'd'])?;
+    pub fn pan(&self) -> Option<Pan<'_>> {
+        let (digits, _) = split_track2(&self.0)?;
         let is_pan = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         is_pan.then(|| Pan::new(digits))
     }
 
-    /// The characters. The only way to them.
+    /// The characters. The only way to them but for [`Track2::pan`] and [`Track2::expose_rest`].
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// What stands behind the separator.
+    pub fn expose_rest(&self) -> Option<&str> {
+        split_track2(&self.0).map(|(_, rest)| rest)
     }
 
     /// As it may be shown.
@@ -301,7 +305,7 @@ impl Secret {
 }
 
 macro_rules! shown_masked {
-    ($($name:ident => $masked:expr;)*) => {$(
+    ($($name:ty => $masked:expr;)*) => {$(
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let masked: fn(&$name) -> String = $masked;
@@ -318,8 +322,8 @@ macro_rules! shown_masked {
 }
 
 shown_masked! {
-    Pan => |pan| pan.masked(MaskStyle::default());
-    Track2 => |track| track.masked(MaskStyle::default());
+    Pan<'_> => |pan| pan.masked(MaskStyle::default());
+    Track2<'_> => |track| track.masked(MaskStyle::default());
     Secret => |_| stars(8);
 }
 

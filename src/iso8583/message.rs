@@ -238,6 +238,12 @@ impl Message {
         value::plain(self.schema.plan(n), self.wire(n)?)
     }
 
+    /// The characters of field `n`, if it has such, and they stand on the wire as they are. Any byte can be among them.
+    #[inline]
+    pub(crate) fn plain_text(&self, n: FieldNumber) -> Option<&[u8]> {
+        self.plain(n).filter(|_| self.schema.plan(n).content != Content::Binary)
+    }
+
     /// The canonical value as text; binary fields as lower-case hex. Bytes outside ASCII are shown as `\xNN`.
     ///
     /// By it fields compare alike in every dialect: digits that one dialect writes as characters and another keeps in

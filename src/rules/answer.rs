@@ -120,7 +120,8 @@ fn is_card_of(pan: &[u8], request: &Message) -> bool {
     if request.value(field::PAN).is_some_and(|asked| *asked == *pan) {
         return true;
     }
-    let on_track = Track2::of(request).and_then(|track| track.pan());
+    let track = Track2::of(request);
+    let on_track = track.as_ref().and_then(|track| track.pan());
     on_track.is_some_and(|on_track| on_track.expose().as_bytes() == pan)
 }
 

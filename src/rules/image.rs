@@ -29,19 +29,20 @@ const EXPIRY_LEN: usize = 4;
 /// dialect's fields cannot hold of these is left out.
 pub fn image(request: &Request, dialect: &Dialect) -> Bytes {
     let message = &request.message;
-    let mut draft = Draft::of(message);
+    let mut kept = message.bitmap();
+    NEVER_KEPT.iter().for_each(|n| kept.remove(*n));
+    let mut draft = Draft::of_some(message, &kept);
     if let Some(track) = Track2::of(message) {
         keep_card(&mut draft, dialect, &track);
-    }
-    for n in NEVER_KEPT {
-        draft.remove(n);
     }
     if let Some(icc) = message.value(field::ICC) {
         match without_sensitive(&icc) {
             Some(reduced) if reduced.is_empty() => {
                 draft.remove(field::ICC);
             }
-            Some(reduced) => set_if_held(&mut draft, field::ICC, &reduced),
+            Some(reduced) => {
+                draft.set(field::ICC, &reduced).remove_bad(field::ICC);
+            }
             None => {}
         }
     }
@@ -58,7 +59,7 @@ fn keep_card(draft: &mut Draft, dialect: &Dialect, track: &Track2) {
         let holds =
             |spec: &FieldSpec| !matches!(spec.length, Length::Fixed(len) if usize::from(len) != digits.len());
         if !draft.has(n) && dialect.schema.field(n).is_some_and(holds) {
-            set_if_held(draft, n, digits.as_bytes());
+            draft.set(n, digits.as_bytes()).remove_bad(n);
             if draft.value(n).is_some_and(|written| *written != *digits.as_bytes()) {
                 draft.remove(n);
             }
@@ -67,27 +68,21 @@ fn keep_card(draft: &mut Draft, dialect: &Dialect, track: &Track2) {
     if let Some(pan) = track.pan() {
         keep(field::PAN, pan.expose());
     }
-    let rest = track.expose().split_once(['=', 'D', 'd']).map(|(_, rest)| rest);
-    let expiry = rest.and_then(|rest| rest.get(..EXPIRY_LEN));
+    let expiry = track.expose_rest().and_then(|rest| rest.get(..EXPIRY_LEN));
     if let Some(expiry) = expiry.filter(|expiry| expiry.bytes().all(|byte| byte.is_ascii_digit())) {
         keep(field::EXPIRATION_DATE, expiry);
-    }
-}
-
-fn set_if_held(draft: &mut Draft, n: FieldNumber, value: &[u8]) {
-    draft.set(n, value);
-    if draft.errors().iter().any(|(bad, _)| *bad == n) {
-        draft.remove(n);
     }
 }
 
 /// DE 55 without its sensitive data objects; `None` when there are none. A template that has one goes as a whole, and so
 /// does everything where it is no TLV.
 fn without_sensitive(icc: &[u8]) -> Option<Vec<u8>> {
-    let Ok(objects) = emv::data_objects(icc) else { return Some(Vec::new()) };
-    if !objects.iter().any(|object| is_sensitive_tag(object.tag)) {
+    // Nearly all have none, and need no list to be looked through.
+    let mut is_any = false;
+    if emv::each(icc, |object| is_any |= is_sensitive_tag(object.tag)).is_ok() && !is_any {
         return None;
     }
+    let Ok(objects) = emv::data_objects(icc) else { return Some(Vec::new()) };
     let mut kept = Vec::with_capacity(icc.len());
     let mut end = 0;
     for object in &objects {

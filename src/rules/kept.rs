@@ -56,10 +56,7 @@ impl KeptAnswer {
             let Some(value) = value.as_deref().filter(|_| dialect.schema.field(n).is_some()) else {
                 continue;
             };
-            draft.set(n, value.as_bytes());
-            if draft.errors().iter().any(|(bad, _)| *bad == n) {
-                draft.remove(n);
-            }
+            draft.set(n, value.as_bytes()).remove_bad(n);
         }
         let bytes = draft.to_bytes().ok()?;
         Some((bytes, dialect.codes.of_request(Some(code.as_bytes()))))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Request;
 use crate::dialect::Dialect;
-use crate::iso8583::{Draft, FieldNumber, Message, field};
+use crate::iso8583::{Bitmap, Draft, FieldNumber, Message, field};
 use crate::time::Now;
 
 /// RRNs of our own have twelve digits (DE 37, an 12).
@@ -33,11 +33,8 @@ pub fn echo_reply(dialect: &Dialect, request: &Message, now: Now, rrn: u64) -> O
 /// `None` for what is no request, and where the dialect has no DE 39 that could hold `code`.
 pub fn refusal(dialect: &Dialect, request: &Message, code: &str, now: Now) -> Option<Bytes> {
     let response = request.mti().response()?;
-    let mut draft = Draft::of(request);
+    let mut draft = Draft::of_some(request, &dialect.safe.iter().copied().collect());
     draft.set_mti(response);
-    for n in request.bitmap().iter().filter(|n| !dialect.safe.contains(n)) {
-        draft.remove(n);
-    }
     set_transmission_time(&mut draft, now);
     draft.set_text(field::RESPONSE_CODE, code);
     draft.to_bytes().ok()
@@ -49,25 +46,22 @@ pub struct AdviceReply {
     /// DE 39 that says `accepted`.
     code: String,
     /// Elements of the advice that its response has.
-    safe: Vec<FieldNumber>,
+    safe: Bitmap,
 }
 
 impl AdviceReply {
     /// The dialect's way. `None` where it names no code that means `approved`.
     pub fn of(dialect: &Dialect) -> Option<AdviceReply> {
         let code = dialect.codes.approved.first()?.clone();
-        Some(AdviceReply { code, safe: dialect.safe.clone() })
+        Some(AdviceReply { code, safe: dialect.safe.iter().copied().collect() })
     }
 
     /// The response to `advice`: response MTI, the elements that are safe to show, DE 7 now, DE 39. `None` for what is
     /// no advice.
     pub fn to(&self, advice: &Request, now: Now) -> Option<Bytes> {
         let response = advice.mti().response().filter(|_| advice.mti().is_advice())?;
-        let mut draft = Draft::of(&advice.message);
+        let mut draft = Draft::of_some(&advice.message, &self.safe);
         draft.set_mti(response);
-        for n in advice.message.bitmap().iter().filter(|n| !self.safe.contains(n)) {
-            draft.remove(n);
-        }
         set_transmission_time(&mut draft, now);
         draft.set_text(field::RESPONSE_CODE, &self.code);
         draft.to_bytes().ok()
@@ -84,8 +78,5 @@ fn set_if_held(draft: &mut Draft, n: FieldNumber, text: &str) {
     if draft.schema().field(n).is_none() {
         return;
     }
-    draft.set_text(n, text);
-    if draft.errors().iter().any(|(bad, _)| *bad == n) {
-        draft.remove(n);
-    }
+    draft.set_text(n, text).remove_bad(n);
 }

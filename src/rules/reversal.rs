@@ -64,12 +64,10 @@ impl ReversalImage {
 
     fn draft(&self, mti: Mti, now: Now, rrn: Option<&[u8]>) -> Draft {
         let ReversalImage { original, profile } = self;
-        let mut draft = Draft::of(original);
-        if let Some(wanted) = &profile.clone {
-            original.bitmap().iter().filter(|n| !wanted.contains(n)).for_each(|n| {
-                draft.remove(n);
-            });
-        }
+        let mut draft = match &profile.clone {
+            Some(wanted) => Draft::of_some(original, &wanted.iter().copied().collect()),
+            None => Draft::of(original),
+        };
         draft.set_mti(mti);
         let local = now.local();
         if original.schema().field(field::TRANSMISSION_TIME).is_some() {
