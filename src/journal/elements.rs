@@ -1,9 +1,9 @@
-//! What a record has of its request: elements without card data, as JSON by their numbers.
+//! What a record has of its request, for reconciliation: elements without card data, as JSON by their numbers.
 
 use serde::Deserialize;
 
 use super::sheet::damaged;
-use crate::rules::JournalRecord;
+use crate::iso8583::{FieldNumber, Message, decimal, field};
 
 /// Data elements of a request as a record has them, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -38,96 +38,133 @@ impl Elements {
     }
 }
 
-/// Writes those of `record` behind what `out` has.
-pub(super) fn write(record: &JournalRecord<'_>, out: &mut Vec<u8>) {
-    let elements = [
-        ("3", &record.processing_code),
-        ("4", &record.amount),
-        ("7", &record.transmission_time),
-        ("11", &record.stan),
-        ("12", &record.local_time),
-        ("37", &record.rrn),
-        ("41", &record.tid),
-        ("42", &record.mid),
-        ("49", &record.currency),
-    ];
+/// The same elements, by their names in JSON.
+const NAMES: [(FieldNumber, &[u8]); 9] = [
+    (field::PROCESSING_CODE, b"\"3\":"),
+    (field::AMOUNT, b"\"4\":"),
+    (field::TRANSMISSION_TIME, b"\"7\":"),
+    (field::STAN, b"\"11\":"),
+    (field::LOCAL_TIME, b"\"12\":"),
+    (field::RRN, b"\"37\":"),
+    (field::TID, b"\"41\":"),
+    (field::MID, b"\"42\":"),
+    (field::CURRENCY, b"\"49\":"),
+];
+
+/// Writes those of `request` behind what `out` has.
+pub(super) fn write(request: &Message, out: &mut Vec<u8>) {
     let mut before = b'{';
-    for (number, value) in elements {
-        let Some(value) = value else { continue };
-        out.extend_from_slice(&[before, b'"']);
-        out.extend_from_slice(number.as_bytes());
-        out.extend_from_slice(b"\":");
-        write_text(value, out);
+    for (n, name) in NAMES.iter().filter(|(n, _)| request.has(*n)) {
+        out.push(before);
+        out.extend_from_slice(name);
+        write_text(request, *n, out);
         before = b',';
     }
     out.extend_from_slice(if before == b'{' { b"{}" } else { b"}" });
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b' ';
-    if text.bytes().all(is_plain) {
-        // Nearly always, and several times as fast.
+fn write_text(request: &Message, n: FieldNumber, out: &mut Vec<u8>) {
+    // Nearly always, and several times as fast.
+    if let Some(plain) = request.plain_text(n).filter(|text| needs_no_escape(text)) {
         out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(plain);
         out.push(b'"');
         return;
     }
     // Strings go into a vector always.
-    let written = serde_json::to_writer(out, text);
+    let written = serde_json::to_writer(out, &request.text(n));
     debug_assert!(written.is_ok());
+}
+
+fn needs_no_escape(text: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b' ';
+    decimal(text).is_some() || text.iter().all(is_plain)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
     use super::*;
-    use crate::iso8583::Mti;
+    use crate::dialect::Dialect;
+    use crate::iso8583::{Draft, Mti, Schema};
+
+    fn written(request: &Message) -> String {
+        let mut out = b"facts".to_vec();
+        write(request, &mut out);
+        String::from_utf8(out.split_off(5)).unwrap()
+    }
+
+    fn request(schema: &Arc<Schema>, values: &[(u16, &str)]) -> Message {
+        let mut draft = Draft::new(schema, Mti::new(0x0200));
+        for (n, value) in values {
+            draft.set_text(FieldNumber::new(*n).unwrap(), value);
+        }
+        draft.finish().unwrap()
+    }
+
+    const SALE: [(u16, &str); 11] = [
+        (2, "4850781234567891"),
+        (3, "000000"),
+        (4, "000000001000"),
+        (7, "1122030405"),
+        (11, "000007"),
+        (12, "030405"),
+        (35, "4850781234567891=19082012232800000037"),
+        (37, "A 0000000042"),
+        (41, "10000001"),
+        (42, "000000000000007"),
+        (49, "980"),
+    ];
 
     #[test]
-    fn elements_stand_in_the_file_by_their_numbers() {
-        let none = JournalRecord {
-            mti: Mti::parse(b"0200").unwrap(),
-            processing_code: None,
-            amount: None,
-            transmission_time: None,
-            stan: None,
-            local_time: None,
-            rrn: None,
-            tid: None,
-            mid: None,
-            currency: None,
-        };
-        let all = JournalRecord {
-            processing_code: Some("000000".into()),
-            amount: Some("000000001000".into()),
-            transmission_time: Some("1122030405".into()),
-            stan: Some("000007".into()),
-            local_time: Some("030405".into()),
-            rrn: Some("".into()),
-            tid: Some("10000001".into()),
-            mid: Some("10\"\\\u{1}é".into()),
-            currency: Some("980".into()),
-            ..none.clone()
-        };
-        let json = r#"{"3":"000000","4":"000000001000","7":"1122030405","11":"000007","12":"030405","37":"","41":"10000001","42":"10\"\\\u0001é","49":"980"}"#;
-        for (record, json) in [(&none, "{}"), (&all, json)] {
-            let mut out = Vec::new();
-            write(record, &mut out);
-            assert_eq!(std::str::from_utf8(&out), Ok(json));
-            let read = Elements::read(json, 1).unwrap();
-            for (read, written) in [
-                (read.processing_code, &record.processing_code),
-                (read.amount, &record.amount),
-                (read.transmission_time, &record.transmission_time),
-                (read.stan, &record.stan),
-                (read.local_time, &record.local_time),
-                (read.rrn, &record.rrn),
-                (read.tid, &record.tid),
-                (read.mid, &record.mid),
-                (read.currency, &record.currency),
+    fn elements_stand_in_the_file_by_their_numbers_and_no_card_data() {
+        let dialect = Dialect::builtin("smartVista").unwrap();
+        let json = r#"{"3":"000000","4":"000000001000","7":"1122030405","11":"000007","12":"000000030405","37":"A 0000000042","41":"10000001","42":"000000000000007","49":"980"}"#;
+        assert_eq!(written(&request(&dialect.schema, &SALE)), json);
+        assert_eq!(written(&request(&dialect.schema, &SALE[..1])), "{}");
+        assert_eq!(written(&request(&dialect.schema, &SALE[4..5])), r#"{"11":"000007"}"#);
+    }
+
+    /// What a peer has put there.
+    #[test]
+    fn any_value_is_read_as_the_text_that_it_was() {
+        let smart_vista = Dialect::builtin("smartVista").unwrap();
+        let whole = request(&smart_vista.schema, &SALE);
+        let mut messages = vec![whole.clone()];
+        for rrn in [b"10\"\\\x01\xE9\x7F\n  0=", b"            ", b"00000000000/", b"abcXYZ:00000"] {
+            let at = whole.raw().windows(12).position(|part| part == b"A 0000000042").unwrap();
+            let mut raw = whole.raw().to_vec();
+            raw[at..at + 12].copy_from_slice(rrn);
+            messages.push(Message::parse(&smart_vista.schema, Bytes::from(raw)).unwrap());
+        }
+        // Its digits are packed, and its texts hex of bytes.
+        let open_way = Dialect::builtin("openWay").unwrap();
+        let values: Vec<_> =
+            SALE.into_iter().filter(|(n, _)| open_way.schema.has(FieldNumber::new(*n).unwrap())).collect();
+        messages.push(request(&open_way.schema, &values));
+        for message in messages {
+            let read = Elements::read(&written(&message), 1).unwrap();
+            for (n, read) in [
+                (field::PROCESSING_CODE, read.processing_code),
+                (field::AMOUNT, read.amount),
+                (field::TRANSMISSION_TIME, read.transmission_time),
+                (field::STAN, read.stan),
+                (field::LOCAL_TIME, read.local_time),
+                (field::RRN, read.rrn),
+                (field::TID, read.tid),
+                (field::MID, read.mid),
+                (field::CURRENCY, read.currency),
             ] {
-                assert_eq!(read.as_deref(), written.as_deref());
+                assert_eq!(read.as_deref(), message.text(n).as_deref(), "{n}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused() {
         for bad in ["", "{", r#"{"3":1}"#] {
             assert!(Elements::read(bad, 1).is_err(), "{bad}");
         }

@@ -25,7 +25,7 @@ use super::codes::Stage;
 use super::elements;
 use super::schema;
 use super::seal::NONCE_LEN;
-use crate::rules::{self, Request};
+use crate::rules::Request;
 use crate::time::Now;
 
 /// Lines of a sheet at most: so many are erased, or unfolded, at a time.
@@ -55,7 +55,7 @@ impl<'a> Facts<'a> {
         out.extend_from_slice(&tx.to_le_bytes());
         out.extend_from_slice(&received_ms.to_le_bytes());
         out.extend_from_slice(&request.mti().digits());
-        elements::write(&rules::journal_record(request), &mut out);
+        elements::write(request.message(), &mut out);
         out.into()
     }
 

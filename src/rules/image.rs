@@ -16,7 +16,7 @@ use super::{Answer, MakeGood, Request};
 use crate::dialect::Dialect;
 use crate::iso8583::mask::{Track2, is_sensitive_tag};
 use crate::iso8583::schema::{FieldSpec, Length};
-use crate::iso8583::{BuildError, Draft, FieldNumber, Message, Mti, emv, field};
+use crate::iso8583::{BuildError, Draft, FieldNumber, Message, emv, field};
 
 /// Elements that are never kept (PCI DSS 3.3: sensitive authentication data).
 const NEVER_KEPT: [FieldNumber; 4] = [field::TRACK_2, field::TRACK_3, field::TRACK_1, field::PIN_BLOCK];
@@ -138,48 +138,6 @@ impl Restored {
     }
 }
 
-/// What is kept of a transaction for reconciliation: no card data. Values as they stand in the message, as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalRecord<'m> {
-    /// The request's MTI.
-    pub mti: Mti,
-    /// DE 3.
-    pub processing_code: Option<Cow<'m, str>>,
-    /// DE 4.
-    pub amount: Option<Cow<'m, str>>,
-    /// DE 7.
-    pub transmission_time: Option<Cow<'m, str>>,
-    /// DE 11.
-    pub stan: Option<Cow<'m, str>>,
-    /// DE 12.
-    pub local_time: Option<Cow<'m, str>>,
-    /// DE 37 of the request, if it has one.
-    pub rrn: Option<Cow<'m, str>>,
-    /// DE 41.
-    pub tid: Option<Cow<'m, str>>,
-    /// DE 42.
-    pub mid: Option<Cow<'m, str>>,
-    /// DE 49.
-    pub currency: Option<Cow<'m, str>>,
-}
-
-/// The record of `request`.
-pub fn journal_record(request: &Request) -> JournalRecord<'_> {
-    let text = |n| request.message.text(n);
-    JournalRecord {
-        mti: request.mti(),
-        processing_code: text(field::PROCESSING_CODE),
-        amount: text(field::AMOUNT),
-        transmission_time: text(field::TRANSMISSION_TIME),
-        stan: text(field::STAN),
-        local_time: text(field::LOCAL_TIME),
-        rrn: text(field::RRN),
-        tid: text(field::TID),
-        mid: text(field::MID),
-        currency: text(field::CURRENCY),
-    }
-}
-
 /// What an answer adds to the record: no card data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerRecord {
@@ -212,6 +170,7 @@ impl AnswerRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iso8583::Mti;
     use crate::rules::prepare;
     use crate::time::Now;
 
@@ -341,19 +300,6 @@ mod tests {
         response[2] = b'1';
         assert!(Restored::read(&dialect, &keys, response.into()).is_none());
         assert!(Restored::read(&dialect, &KeyFields(vec![field::RRN]), good).is_none());
-    }
-
-    #[test]
-    fn the_record_has_no_card_data() {
-        let dialect = smart_vista();
-        let request = request(&dialect, &[(2, b"4850781234567891"), (35, TRACK)]);
-        let record = journal_record(&request);
-        assert_eq!((record.stan.as_deref(), record.tid.as_deref()), (Some("000007"), Some("00000001")));
-        assert_eq!(
-            (record.amount.as_deref(), record.currency.as_deref()),
-            (Some("000000001000"), Some("810"))
-        );
-        assert!(!format!("{record:?}").contains("4850"));
     }
 
     #[test]

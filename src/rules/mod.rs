@@ -18,7 +18,7 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 
 pub use answer::Answer;
-pub use image::{AnswerRecord, JournalRecord, Restored, image, journal_record};
+pub use image::{AnswerRecord, Restored, image};
 pub use kept::KeptAnswer;
 pub use key::{KeyFields, MatchKey, Tid};
 pub use prepare::{Invalid, Rule, Unchecked, Violation, prepare, prepare_draft};
