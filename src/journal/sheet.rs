@@ -1,10 +1,10 @@
 //! Sheets: what intents have of record and image, those of one commit together in one row.
 //!
 //! Nearly every sale is over a moment after its intent. So its record is written once, at its end, and its image nowhere else.
-//! What is more than an intent (it has an idempotency key, or has ended in the same commit) has both of its own at once. A row of a sheet that `records` does not have is an intent; one that it has stands
-//! there as it is now. Images stay in the sheet until the time of all of them is over. Whoever has to change one, or to keep
-//! one longer, [unfolds](unfold) the sheet first: then every row of it has a record and an image of its own, and the sheet
-//! is gone.
+//! What is more than an intent (it has an idempotency key, or has ended in the same commit) has both of its own at once. A row
+//! of a sheet that has no record, neither in `records` nor in a bundle (`bundle.rs`), is an intent; one that has one stands there
+//! as it is now. Images stay in the sheet until the time of all of them is over. Whoever has to change one, or to keep one
+//! longer, [unfolds](unfold) the sheet first: then every row of it has a record and an image of its own, and the sheet is gone.
 //!
 //! `answers` has what hosts answered to rows that have no record yet: those of a commit together, as long as one of them has
 //! none. What it has of rows with records counts for nothing.
