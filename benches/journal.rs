@@ -59,7 +59,7 @@ fn journal(c: &mut Criterion) {
     let dialect = Dialect::builtin("smartVista").unwrap();
     let message = Message::parse(&dialect.schema, Bytes::from_static(PURCHASE)).unwrap();
     let now = Now { uptime: Duration::ZERO, wall_ms: START_MS, offset_s: 0 };
-    let request = Box::new(rules::prepare(&dialect, &KeyFields::default(), message, now).unwrap());
+    let request = Arc::new(rules::prepare(&dialect, &KeyFields::default(), message, now).unwrap());
     for durability in [Durability::Process, Durability::Power] {
         let mut group = c.benchmark_group(format!("journal-{durability:?}").to_lowercase());
         for batch in BATCHES {

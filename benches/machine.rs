@@ -103,10 +103,10 @@ impl House {
         draft
     }
 
-    fn sale(&self, terminal: u32, stan: u32) -> Box<Request> {
+    fn sale(&self, terminal: u32, stan: u32) -> Arc<Request> {
         let draft = self.message(0x0200, terminal, stan);
         let now = Now { wall_ms: START_MS, ..self.now };
-        Box::new(prepare_draft(&self.dialect, &self.keys, draft, now).unwrap())
+        Arc::new(prepare_draft(&self.dialect, &self.keys, draft, now).unwrap())
     }
 
     fn answer(&self, mti: u16, terminal: u32, stan: u32) -> Box<Answer> {
@@ -117,7 +117,7 @@ impl House {
     }
 
     /// A request comes in, and goes out.
-    fn submit(&mut self, request: Box<Request>) {
+    fn submit(&mut self, request: Arc<Request>) {
         self.now = self.now.after(STEP);
         self.mux.handle(self.now, Event::Submit { client: ClientTag(0), request, record: None });
         while let Some(sent) = self.mux.poll_transmit(self.now) {

@@ -223,9 +223,9 @@ fn the_journal_has_reference_approval_code_and_response_code_of_the_answer() {
     w.commit().answer_with("0200", 1, 7, "000", &[(38, "A1B2C3")]);
     w.commit();
     let answer = w.row().answer.clone().unwrap();
-    assert_eq!(answer.rrn.unwrap(), "000000012345");
-    assert_eq!(answer.approval_code.unwrap(), "A1B2C3");
-    assert_eq!(answer.response_code.unwrap(), "000");
+    assert_eq!(answer.rrn.unwrap()[..], *b"000000012345");
+    assert_eq!(answer.approval_code.unwrap()[..], *b"A1B2C3");
+    assert_eq!(answer.response_code.unwrap()[..], *b"000");
 }
 
 // -- killed while something is owed -----------------------------------------------------------------------------------

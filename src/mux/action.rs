@@ -1,5 +1,6 @@
 //! What comes out of the mux.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -121,7 +122,7 @@ pub enum JournalOp {
         /// The transaction.
         id: TxId,
         /// The request.
-        request: Box<Request>,
+        request: Arc<Request>,
         /// Under what it is remembered for those who ask later, if it is: to be kept in the same commit.
         record: Option<Record>,
     },
@@ -139,7 +140,7 @@ pub enum JournalOp {
         /// What its response code means.
         class: RequestClass,
         /// What of the answer belongs into the record.
-        answer: Box<AnswerRecord>,
+        answer: AnswerRecord,
     },
     /// The transaction has reached its final state.
     End {

@@ -1,5 +1,7 @@
 //! Arrival: who is let in, who repeats another, and who is refused.
 
+use std::sync::Arc;
+
 use super::action::{Action, Fact, Failure, FinalState, Outcome};
 use super::core::Mux;
 use super::event::{ClientTag, TxId};
@@ -16,7 +18,7 @@ use crate::time::Now;
 /// A request on its way in, and where its key stands.
 struct Arrival {
     client: ClientTag,
-    request: Box<Request>,
+    request: Arc<Request>,
     record: Option<Record>,
     place: KeyPlace,
     /// What the statistics have read of it.
@@ -28,7 +30,7 @@ impl Mux {
         &mut self,
         now: Now,
         client: ClientTag,
-        request: Box<Request>,
+        request: Arc<Request>,
         record: Option<Record>,
     ) {
         if let Some(record) = &record

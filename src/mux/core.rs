@@ -1,6 +1,7 @@
 //! The mux itself: its state, its doors, and the small steps that all its parts share.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -486,7 +487,9 @@ impl Mux {
                 TombKind::Unsettled(transaction.request, answer)
             }
             TombKindOf::Reversed => match transaction.phase {
-                Phase::Owed(owed) => TombKind::Reversed(Box::new((*transaction.request, *owed))),
+                Phase::Owed(owed) => {
+                    TombKind::Reversed(Box::new((Arc::unwrap_or_clone(transaction.request), *owed)))
+                }
                 _ => TombKind::Unanswered,
             },
         });

@@ -23,7 +23,7 @@ impl Mux {
         self.unplace(id);
         self.note_answer(now, id, answer);
         let class = answer.request_class();
-        self.journal(|| JournalOp::Answered { id, class, answer: Box::new(AnswerRecord::of(answer)) });
+        self.journal(|| JournalOp::Answered { id, class, answer: AnswerRecord::of(answer) });
         if self.mutant(Mutant::AnswerDropped) && now.wall_ms % 2 == 0 {
             return self.end(now, id, FinalState::Delivered, None);
         }

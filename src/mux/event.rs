@@ -1,6 +1,7 @@
 //! What goes into the mux.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub enum Event {
         /// Who waits.
         client: ClientTag,
         /// The request.
-        request: Box<Request>,
+        request: Arc<Request>,
         /// Whether and how it is remembered for those who ask later.
         record: Option<Record>,
     },

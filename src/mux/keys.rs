@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,7 +96,7 @@ pub(super) enum TombKind {
     Unanswered,
     /// The host said no, or that it does not know: a later approval has to be made good. With the answer, for a client's
     /// repeat, while there is room for it.
-    Unsettled(Box<Request>, Option<(Bytes, RequestClass)>),
+    Unsettled(Arc<Request>, Option<(Bytes, RequestClass)>),
     /// Its reversal ended (accepted, or finally not found): a later approval wants one more repeat.
     Reversed(Box<(Request, Owed)>),
 }

@@ -1,5 +1,7 @@
 //! Whose answer is it?
 
+use std::sync::Arc;
+
 use super::action::{Action, Doubt, Fact, FinalState, JournalOp, Outcome, Unmatched};
 use super::core::Mux;
 use super::event::TxId;
@@ -358,7 +360,7 @@ impl Mux {
         let Some(tomb) = self.keys.exhume(tomb) else { return };
         let TombKind::Reversed(ended) = tomb.kind else { return };
         let (request, before) = *ended;
-        let id = self.reenter(now, tomb.id, tomb.counted, Box::new(request), tomb.key);
+        let id = self.reenter(now, tomb.id, tomb.counted, Arc::new(request), tomb.key);
         self.count_late(id, answer);
         let rrn = answer.message().value(field::RRN).map(|rrn| bytes::Bytes::copy_from_slice(&rrn));
         if let Some(rrn) = rrn.clone() {
@@ -399,7 +401,7 @@ impl Mux {
         now: Now,
         id: TxId,
         counted: Counted,
-        request: Box<Request>,
+        request: Arc<Request>,
         key: KeyIndex,
     ) -> TxId {
         let new = self.transactions.insert(|new| Transaction::reopened(new, id, request, key, now.uptime));

@@ -1,6 +1,7 @@
 //! The beginning: what the journal had open when the process before ended; and what a person decides about an entry
 //! that waits for one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub struct Recovered {
     /// The id that the transaction had in the process before.
     pub was: TxId,
     /// The request, restored from its image.
-    pub request: Box<Request>,
+    pub request: Arc<Request>,
     /// How often its reversal or advice was sent.
     pub attempts: u32,
     /// The RRN that a late approval told.
@@ -337,7 +338,7 @@ impl Mux {
             State::DeclinedUndelivered | State::Delivered
                 if is_reversible && class != Some(RequestClass::Approved) =>
             {
-                TombKind::Unsettled(Box::new(request), None)
+                TombKind::Unsettled(Arc::new(request), None)
             }
             State::Delivered | State::AdviceAccepted => TombKind::Settled(None),
             State::Unanswered => TombKind::Unanswered,

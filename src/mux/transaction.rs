@@ -1,5 +1,6 @@
 //! What the mux holds of one transaction.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ pub(super) struct Transaction {
     pub(super) was: Option<TxId>,
     /// Who waits; `None` once nobody does.
     pub(super) client: Option<ClientTag>,
-    pub(super) request: Box<Request>,
+    pub(super) request: Arc<Request>,
     pub(super) key: KeyIndex,
     /// Its terminal's queue; `None` with the lock off.
     pub(super) terminal: Option<TerminalIndex>,
@@ -181,7 +182,7 @@ impl Transaction {
     pub(super) fn new(
         id: TxId,
         client: ClientTag,
-        request: Box<Request>,
+        request: Arc<Request>,
         key: KeyIndex,
         terminal: Option<TerminalIndex>,
         arrived: Duration,
@@ -224,7 +225,7 @@ impl Transaction {
     pub(super) fn reopened(
         id: TxId,
         was: TxId,
-        request: Box<Request>,
+        request: Arc<Request>,
         key: KeyIndex,
         now: Duration,
     ) -> Transaction {

@@ -7,9 +7,8 @@
 //! dialect's reversal profile clones the whole request (smartVista); a profile that names its elements (openWay) gives
 //! the same either way.
 
-use std::borrow::Cow;
-
 use bytes::{BufMut, Bytes};
+use smallvec::SmallVec;
 
 use super::key::{KeyFields, MatchKey, Tid};
 use super::{Answer, MakeGood, Request};
@@ -142,23 +141,31 @@ impl Restored {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerRecord {
     /// DE 37.
-    pub rrn: Option<Bytes>,
+    pub rrn: Option<Value>,
     /// DE 38.
-    pub approval_code: Option<Bytes>,
+    pub approval_code: Option<Value>,
     /// DE 39.
-    pub response_code: Option<Bytes>,
+    pub response_code: Option<Value>,
 }
 
+/// A short value, which is kept where it stands.
+pub type Value = SmallVec<[u8; 16]>;
+
 impl AnswerRecord {
+    /// With these values.
+    pub fn new(
+        rrn: Option<&[u8]>,
+        approval_code: Option<&[u8]>,
+        response_code: Option<&[u8]>,
+    ) -> AnswerRecord {
+        let [rrn, approval_code, response_code] =
+            [rrn, approval_code, response_code].map(|value| value.map(Value::from_slice));
+        AnswerRecord { rrn, approval_code, response_code }
+    }
+
     /// That of `answer`.
     pub fn of(answer: &Answer) -> AnswerRecord {
-        // Where it stands in the message as it is, the message is shared until it has been written down.
-        let value = |n| {
-            answer.message.value(n).map(|value| match value {
-                Cow::Borrowed(value) => answer.message.raw().slice_ref(value),
-                Cow::Owned(value) => Bytes::from(value),
-            })
-        };
+        let value = |n| answer.message.value(n).map(|value| Value::from_slice(&value));
         AnswerRecord {
             rrn: value(field::RRN),
             approval_code: value(field::APPROVAL_CODE),

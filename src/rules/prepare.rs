@@ -143,9 +143,9 @@ pub fn prepare(dialect: &Dialect, keys: &KeyFields, message: Message, now: Now) 
     Ok(Request { message, key, tid, make_good })
 }
 
-/// A client's message before the rules were held against it, in the box that it will have as a [`Request`]: it is large,
+/// A client's message before the rules were held against it, in the place that it will have as a [`Request`]: it is large,
 /// and so it is read where it stays.
-pub struct Unchecked(Box<Request>);
+pub struct Unchecked(Arc<Request>);
 
 impl Unchecked {
     /// Reads a message as [`Message::parse`] does.
@@ -155,8 +155,9 @@ impl Unchecked {
     pub fn read(schema: &Arc<Schema>, raw: Bytes) -> Result<Unchecked, (ParseError, Bytes)> {
         let message = Message::unread(schema, raw);
         let key = MatchKey::empty();
-        let mut unchecked = Box::new(Request { message, key, tid: None, make_good: MakeGood::Nothing });
-        match unchecked.message.read() {
+        let mut unchecked = Arc::new(Request { message, key, tid: None, make_good: MakeGood::Nothing });
+        // Nobody else has it yet.
+        match Arc::make_mut(&mut unchecked).message.read() {
             Ok(()) => Ok(Unchecked(unchecked)),
             Err(error) => Err((error, unchecked.message.raw().clone())),
         }
@@ -171,8 +172,8 @@ impl Unchecked {
     ///
     /// # Errors
     /// As [`prepare`].
-    pub fn check(mut self, dialect: &Dialect, keys: &KeyFields, now: Now) -> Result<Box<Request>, Invalid> {
-        let request = &mut *self.0;
+    pub fn check(mut self, dialect: &Dialect, keys: &KeyFields, now: Now) -> Result<Arc<Request>, Invalid> {
+        let request = Arc::make_mut(&mut self.0);
         (request.key, request.tid, request.make_good) = check(dialect, keys, &request.message, now)?;
         Ok(self.0)
     }

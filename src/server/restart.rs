@@ -1,5 +1,6 @@
 //! The journal at start: opened, and what it has open handed to the core.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,7 +124,7 @@ impl Restart<'_> {
         Some(Recovered {
             row: row.row,
             was: TxId::from_bits(row.was),
-            request: Box::new(request),
+            request: Arc::new(request),
             attempts: row.attempts,
             rrn: row.rrn,
             stage: row.stage,

@@ -158,7 +158,7 @@ pub struct Drained {
 pub(super) enum Command {
     Open(Arc<Seat>),
     Closed(Arc<Seat>),
-    Submit { seat: Arc<Seat>, slot: Slot, request: Box<Request>, record: Option<Box<Record>> },
+    Submit { seat: Arc<Seat>, slot: Slot, request: Arc<Request>, record: Option<Box<Record>> },
     Recall { seat: Arc<Seat>, slot: Slot, record: Box<Record> },
     Delivered { seat: Arc<Seat>, slot: Slot, id: TxId },
     DeliveryFailed { seat: Arc<Seat>, slot: Slot, id: TxId },
@@ -322,7 +322,7 @@ impl Session {
     /// # Errors
     /// [`Failure::QueueFull`] when [`Policy::submits_max`] requests wait for the driver; [`Failure::Draining`] when it is no more.
     /// The request then has gone nowhere.
-    pub fn submit(&self, slot: Slot, request: Box<Request>) -> Result<(), Failure> {
+    pub fn submit(&self, slot: Slot, request: Arc<Request>) -> Result<(), Failure> {
         self.submit_with(slot, request, None)
     }
 
@@ -330,14 +330,14 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::submit`].
-    pub fn submit_recorded(&self, slot: Slot, request: Box<Request>, record: Record) -> Result<(), Failure> {
+    pub fn submit_recorded(&self, slot: Slot, request: Arc<Request>, record: Record) -> Result<(), Failure> {
         self.submit_with(slot, request, Some(Box::new(record)))
     }
 
     fn submit_with(
         &self,
         slot: Slot,
-        request: Box<Request>,
+        request: Arc<Request>,
         record: Option<Box<Record>>,
     ) -> Result<(), Failure> {
         let shared = &self.handle.shared;
@@ -425,13 +425,13 @@ mod tests {
     use crate::rules;
     use crate::time::Now;
 
-    fn echo() -> Box<Request> {
+    fn echo() -> Arc<Request> {
         let dialect = Dialect::builtin("smartVista").unwrap();
         let mut draft = Draft::new(&dialect.schema, Mti::new(0x0800));
         draft.set(field::PROCESSING_CODE, b"990000").set(field::TRANSMISSION_TIME, b"1122030405");
         draft.set(field::STAN, b"000001").set(field::FUNCTION_CODE, b"831").set(field::TID, b"00000001");
         let keys = KeyFields(vec![field::STAN, field::TID]);
-        Box::new(rules::prepare(&dialect, &keys, draft.finish().unwrap(), Now::default()).unwrap())
+        Arc::new(rules::prepare(&dialect, &keys, draft.finish().unwrap(), Now::default()).unwrap())
     }
 
     fn policy(queue_max: usize) -> Policy {

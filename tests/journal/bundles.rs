@@ -21,12 +21,9 @@ const BUNDLES: &str = "SELECT COUNT(*) FROM bundles";
 const BUNDLED: &str = "SELECT COALESCE(SUM(LENGTH(rows)), 0) / 2 FROM bundles";
 
 fn answered(n: u64) -> JournalOp {
-    let answer = AnswerRecord {
-        rrn: Some(format!("{n:012}").into()),
-        approval_code: Some("A1".into()),
-        response_code: Some("000".into()),
-    };
-    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer: Box::new(answer) }
+    let rrn = format!("{n:012}");
+    let answer = AnswerRecord::new(Some(rrn.as_bytes()), Some(b"A1"), Some(b"000"));
+    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer }
 }
 
 /// Twelve intents in a sheet, of which the first ten have been answered and delivered.

@@ -145,7 +145,7 @@ fn dialect() -> Arc<Dialect> {
 }
 
 /// A sale of 10.00 with card data in it that must not be kept.
-pub fn sale(stan: u32) -> Box<Request> {
+pub fn sale(stan: u32) -> Arc<Request> {
     let dialect = dialect();
     let mut draft = Draft::new(&dialect.schema, Mti::parse(b"0200").unwrap());
     let stan = format!("{stan:06}");
@@ -167,7 +167,7 @@ pub fn sale(stan: u32) -> Box<Request> {
         draft.set(n, value);
     }
     let now = Now { uptime: Duration::ZERO, wall_ms: START_MS, offset_s: 0 };
-    Box::new(rules::prepare_draft(&dialect, &KeyFields::default(), draft, now).unwrap())
+    Arc::new(rules::prepare_draft(&dialect, &KeyFields::default(), draft, now).unwrap())
 }
 
 pub fn id(n: u64) -> TxId {

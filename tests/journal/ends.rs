@@ -109,7 +109,7 @@ fn what_is_told_of_one_that_is_over_does_not_open_it() {
         let (mut journal, _) = desk.open();
         submit(&mut journal, [intent(1), delivered(1)]);
         flush_if(&mut journal, !in_one_batch);
-        let answer = Box::new(AnswerRecord::default());
+        let answer = AnswerRecord::default();
         submit(
             &mut journal,
             [
@@ -130,7 +130,7 @@ fn what_is_told_of_one_that_is_over_does_not_open_it() {
 fn what_ended_lately_is_told_to_the_next_start_and_can_be_opened_again() {
     let desk = Desk::new();
     let (mut journal, _) = desk.open();
-    let answer = Box::new(AnswerRecord { response_code: Some("116".into()), ..AnswerRecord::default() });
+    let answer = AnswerRecord::new(None, None, Some(b"116"));
     let declined = JournalOp::Answered { id: id(1), class: RequestClass::Declined, answer };
     submit(&mut journal, [intent(1), declined, delivered(1), intent(2)]);
     drop(journal);

@@ -12,8 +12,8 @@ use socketqueue::rules::AnswerRecord;
 use crate::desk::*;
 
 fn approved(n: u64) -> JournalOp {
-    let answer = AnswerRecord { rrn: Some("000000000042".into()), ..AnswerRecord::default() };
-    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer: Box::new(answer) }
+    let answer = AnswerRecord::new(Some(b"000000000042"), None, None);
+    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer }
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn what_was_opened_again_in_the_same_run_leaves_its_sheet_and_the_others_do_too(
 fn intents_are_shown_beside_the_gateway_that_has_them() {
     let desk = Desk::new();
     let mut journal = with_a_sheet(&desk, [1]);
-    let answer = Box::new(AnswerRecord { response_code: Some("000".into()), ..AnswerRecord::default() });
+    let answer = AnswerRecord::new(None, None, Some(b"000"));
     submit(&mut journal, [JournalOp::Answered { id: id(2), class: RequestClass::Approved, answer }]);
     flush(&mut journal);
     let reader = Reader::open(desk.path()).unwrap();
@@ -216,12 +216,9 @@ fn intents_are_shown_beside_the_gateway_that_has_them() {
 }
 
 fn approved(n: u64) -> JournalOp {
-    let answer = AnswerRecord {
-        rrn: Some(format!("{n:012}").into()),
-        approval_code: Some("A1".into()),
-        response_code: Some("000".into()),
-    };
-    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer: Box::new(answer) }
+    let rrn = format!("{n:012}");
+    let answer = AnswerRecord::new(Some(rrn.as_bytes()), Some(b"A1"), Some(b"000"));
+    JournalOp::Answered { id: id(n), class: RequestClass::Approved, answer }
 }
 
 const ANSWERS: &str = "SELECT COUNT(*) FROM answers";

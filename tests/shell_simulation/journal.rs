@@ -304,7 +304,7 @@ impl Row {
         Recovered {
             row,
             was: self.was,
-            request: Box::new(request),
+            request: Arc::new(request),
             attempts: self.attempts,
             rrn: self.rrn.clone(),
             stage: self.stage,

@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    fn request(&self, script: &mut Script<'_>) -> Option<Box<Request>> {
+    fn request(&self, script: &mut Script<'_>) -> Option<Arc<Request>> {
         let (mti, place) = (MTIS[script.below(MTIS.len())], script.byte());
         let mut draft = Draft::new(&SMART_VISTA.schema, Mti::parse(mti.as_bytes())?);
         let local = self.now.local();
@@ -154,7 +154,7 @@ impl World {
             draft.set(field::MID, b"000124642124643");
             draft.set(field::CURRENCY, b"810");
         }
-        rules::prepare(&SMART_VISTA, &self.keys, draft.finish().ok()?, self.now).ok().map(Box::new)
+        rules::prepare(&SMART_VISTA, &self.keys, draft.finish().ok()?, self.now).ok().map(Arc::new)
     }
 
     fn client(&mut self) -> ClientTag {

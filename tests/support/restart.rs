@@ -4,6 +4,7 @@
 //! committed is lost with the process, an intent is answered when it is durable.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -140,7 +141,7 @@ impl Row {
         Recovered {
             row,
             was: self.was,
-            request: Box::new(request),
+            request: Arc::new(request),
             attempts: self.attempts,
             rrn: self.rrn.clone(),
             stage: self.stage,
@@ -201,8 +202,8 @@ impl Rows {
                 self.by_id.insert(id, row);
             }
             JournalOp::Answered { id, class, answer } => self.change(id, |row| {
-                row.rrn = answer.rrn.clone();
-                row.answer = Some(*answer);
+                row.rrn = answer.rrn.as_deref().map(Bytes::copy_from_slice);
+                row.answer = Some(answer);
                 row.stage = match class {
                     RequestClass::Approved => Stage::AnsweredApproved,
                     RequestClass::InDoubt => Stage::AnsweredInDoubt,

@@ -122,13 +122,13 @@ impl Scene {
     ) -> &mut Scene {
         let request = self.request(mti, tid, stan, changes);
         let event =
-            Event::Submit { client: ClientTag(client as u64), request: Box::new(request), record: None };
+            Event::Submit { client: ClientTag(client as u64), request: Arc::new(request), record: None };
         self.handle(event)
     }
 
     /// A sale under idempotency key `key`, with a body told apart by `body`.
     pub fn keyed_sale(&mut self, client: char, tid: u32, stan: u32, key: u8, body: u8) -> &mut Scene {
-        let request = Box::new(self.request("0200", tid, stan, &[]));
+        let request = Arc::new(self.request("0200", tid, stan, &[]));
         let record = Some(Record { key: Some([key; 32]), body: [body; 32] });
         self.handle(Event::Submit { client: ClientTag(client as u64), request, record })
     }
@@ -144,7 +144,7 @@ impl Scene {
         draft.set_mti(Mti::parse(mti.as_bytes()).unwrap());
         let request = rules::prepare(&self.dialect, &self.keys, draft.finish().unwrap(), self.now).unwrap();
         let event =
-            Event::Submit { client: ClientTag(client as u64), request: Box::new(request), record: None };
+            Event::Submit { client: ClientTag(client as u64), request: Arc::new(request), record: None };
         self.handle(event)
     }
 

@@ -148,7 +148,7 @@ impl Client {
     /// Submits a request, and waits for how it ends. `record`: it is to be remembered.
     ///
     /// The answer is delivered by the response that [`Receipt::attach`] was called for, and by nothing else.
-    pub fn submit(&self, request: Box<Request>, record: Option<Record>) -> Submission {
+    pub fn submit(&self, request: Arc<Request>, record: Option<Record>) -> Submission {
         let state = match self.lock().submit(request, record) {
             Ok(slot) => State::Open(slot),
             Err(failure) => State::Refused(failure),
@@ -270,7 +270,7 @@ impl Connection {
 
     // -- requests ----------------------------------------------------------------------------------------------------
 
-    fn submit(&mut self, request: Box<Request>, record: Option<Record>) -> Result<Slot, Failure> {
+    fn submit(&mut self, request: Arc<Request>, record: Option<Record>) -> Result<Slot, Failure> {
         if self.deliveries.is_worth_asking() {
             self.settle_acknowledged();
         }

@@ -208,7 +208,7 @@ impl Call {
     }
 
     async fn submit(self, request: rules::Request) -> Response {
-        let Reply { id, outcome, receipt } = self.client.submit(Box::new(request), None).await;
+        let Reply { id, outcome, receipt } = self.client.submit(Arc::new(request), None).await;
         match outcome {
             Outcome::Answered { bytes, .. } => self.answer(&bytes, receipt),
             Outcome::Failed(failure) => self.failed(id, failure),

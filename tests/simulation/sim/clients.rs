@@ -1,6 +1,7 @@
 //! The clients: they ask, ask again, leave, and lose what they were given.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socketqueue::dialect::RequestClass;
@@ -192,7 +193,7 @@ impl World {
     }
 
     fn send_message(&mut self, message: Message, record: Option<Record>) {
-        let request = Box::new(rules::prepare(&self.dialect, &self.keys, message, self.now).unwrap());
+        let request = Arc::new(rules::prepare(&self.dialect, &self.keys, message, self.now).unwrap());
         let client = self.clients.next;
         self.clients.next += 1;
         let (amount, deadline) =

@@ -4,6 +4,7 @@
 //! must say, after every step, just what the mux holds.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -113,7 +114,7 @@ impl Rows {
                     RequestClass::InDoubt => Stage::AnsweredInDoubt,
                 };
                 row.class = Some(class);
-                row.rrn = answer.rrn.clone().or(row.rrn.take());
+                row.rrn = answer.rrn.as_deref().map(Bytes::copy_from_slice).or(row.rrn.take());
             }),
             JournalOp::End { id, state } => self.change(id, |row| row.ended = Some((at, state))),
             JournalOp::Owed { id } => self.change(id, |row| row.stage = Stage::Owed),
@@ -313,7 +314,7 @@ impl World {
         let recovered = Recovered {
             row,
             was: kept.first_id,
-            request: Box::new(request),
+            request: Arc::new(request),
             attempts,
             rrn: kept.rrn,
             stage,

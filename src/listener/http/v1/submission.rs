@@ -1,5 +1,7 @@
 //! `POST /v1/transactions`: from its head and body to what is submitted.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -28,14 +30,14 @@ pub(super) struct Submission {
 /// What is asked for.
 pub(super) enum What {
     /// `None` once it was submitted.
-    New(Option<Box<Request>>),
+    New(Option<Arc<Request>>),
     /// Its local time is over, so it is sent no more; but it may be the repetition of one that was.
     Recalled(Invalid),
 }
 
 impl Submission {
     /// What is to be sent; `None`: nothing, what is known is asked for.
-    pub(super) fn take_request(&mut self) -> Option<Box<Request>> {
+    pub(super) fn take_request(&mut self) -> Option<Arc<Request>> {
         match &mut self.what {
             What::New(request) => request.take(),
             What::Recalled(_) => None,
@@ -84,7 +86,7 @@ pub(super) fn prepare(
     match drafted.prepare(dialect, keys, now) {
         Ok(request) => {
             let record = Record { key, body: digest(request.bytes()) };
-            Ok(Submission { what: What::New(Some(Box::new(request))), record, owner })
+            Ok(Submission { what: What::New(Some(Arc::new(request))), record, owner })
         }
         Err(Refusal::Malformed(violations)) => Err(Problem::violations(Cause::Malformed, &violations)),
         Err(Refusal::NoType(violation)) => Err(Problem::violations(Cause::Invalid, &[violation])),
