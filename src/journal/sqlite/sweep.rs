@@ -153,9 +153,10 @@ impl Store {
         let sheets = self.sheets_up_to(last)?;
         let mut unfolded = Vec::new();
         for id in &sheets {
+            // What it takes out of its bundles is deleted with the other records.
             unfolded.extend(self.unfold(*id, now)?);
         }
-        if sheets.is_empty() {
+        {
             let mut delete = self.conn.prepare_cached("DELETE FROM bundles WHERE id = ?1")?;
             for (id, _) in &old {
                 delete.execute([id])?;
@@ -163,7 +164,6 @@ impl Store {
         }
         self.conn.execute_batch("COMMIT")?;
         self.rows.unfolded(now.uptime, &unfolded);
-        // What was in those sheets has been taken out of its bundles, which are others now.
         Ok(!sheets.is_empty() || old.len() == BUNDLES_MAX)
     }
 }
