@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -13,8 +13,8 @@ use crate::time::Now;
 /// Reads monotonic time, wall time and the offset of the terminals' zone. Clones share their beginning and their zone.
 ///
 /// [`Clock::now`] costs one read of the kernel's clock page and three atomic loads. The wall clock is read once in
-/// [`WALL_KEPT`], and goes on with the uptime until then: so long a step of it can stay unnoticed. The offset is looked up
-/// in the zone once per quarter of an hour. Rules for daylight saving time switch at quarters of an hour; where a zone (in its
+/// [`WALL_KEPT`], and goes on with the uptime until then: so long a step of it can stay unnoticed. With it the offset is
+/// taken anew, and at every full second; it is looked up in the zone once per quarter of an hour. Rules for daylight saving time switch at quarters of an hour; where a zone (in its
 /// history) switches in between, that quarter is looked up each time, so that the offset is right at every second.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
@@ -25,10 +25,11 @@ struct Inner {
     zone: TimeZone,
     name: String,
     cached: AtomicU64,
-    /// By how much wall time was ahead of the uptime when it was read last, and until when that holds; both in
-    /// milliseconds, the latter of uptime.
+    /// By how much wall time was ahead of the uptime when it was read last, the offset then, and until when both hold;
+    /// in milliseconds (the last of uptime) and seconds.
     ahead_ms: AtomicI64,
-    ahead_until_ms: AtomicI64,
+    offset_s: AtomicI32,
+    kept_until_ms: AtomicI64,
 }
 
 /// A `timezone` that cannot be used.
@@ -84,7 +85,8 @@ impl Clock {
             name,
             cached: AtomicU64::new(EMPTY),
             ahead_ms: AtomicI64::new(0),
-            ahead_until_ms: AtomicI64::new(0),
+            offset_s: AtomicI32::new(0),
+            kept_until_ms: AtomicI64::new(0),
         }))
     }
 
@@ -92,24 +94,30 @@ impl Clock {
     pub fn now(&self) -> Now {
         let uptime = self.uptime();
         let uptime_ms = millis(uptime);
-        let is_kept = uptime_ms < self.0.ahead_until_ms.load(Ordering::Relaxed);
-        let ahead_ms =
-            if is_kept { self.0.ahead_ms.load(Ordering::Relaxed) } else { self.read_wall(uptime_ms) };
-        let wall_ms = uptime_ms + ahead_ms;
-        Now { uptime, wall_ms, offset_s: self.offset_at(wall_ms.div_euclid(1000)) }
+        if uptime_ms >= self.0.kept_until_ms.load(Ordering::Relaxed) {
+            self.read_wall(uptime_ms);
+        }
+        let wall_ms = uptime_ms + self.0.ahead_ms.load(Ordering::Relaxed);
+        Now { uptime, wall_ms, offset_s: self.0.offset_s.load(Ordering::Relaxed) }
     }
 
-    /// Reads the wall clock: by how many milliseconds it is ahead of the uptime.
+    /// Reads the wall clock: by how many milliseconds it is ahead of the uptime, and the offset of this second.
     #[inline(never)]
-    fn read_wall(&self, uptime_ms: i64) -> i64 {
+    fn read_wall(&self, uptime_ms: i64) {
         let wall_ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => millis(since),
             Err(error) => -millis(error.duration()),
         };
-        let ahead_ms = wall_ms - uptime_ms;
-        self.0.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-        self.0.ahead_until_ms.store(uptime_ms + millis(WALL_KEPT), Ordering::Relaxed);
-        ahead_ms
+        self.keep(uptime_ms, wall_ms);
+    }
+
+    /// Keeps what holds at this moment for the ones to come, of this second.
+    fn keep(&self, uptime_ms: i64, wall_ms: i64) {
+        let second_left_ms = 1000 - wall_ms.rem_euclid(1000);
+        let kept_ms = millis(WALL_KEPT).min(second_left_ms);
+        self.0.ahead_ms.store(wall_ms - uptime_ms, Ordering::Relaxed);
+        self.0.offset_s.store(self.offset_at(wall_ms.div_euclid(1000)), Ordering::Relaxed);
+        self.0.kept_until_ms.store(uptime_ms + kept_ms, Ordering::Relaxed);
     }
 
     /// Time since this clock (or the one it was cloned from) began.
@@ -216,13 +224,34 @@ mod tests {
         assert!(is_right(system(), clock.now()));
         // As if the wall clock had been set since it was read.
         clock.0.ahead_ms.store(7, Ordering::Relaxed);
-        clock.0.ahead_until_ms.store(i64::MAX, Ordering::Relaxed);
+        clock.0.kept_until_ms.store(i64::MAX, Ordering::Relaxed);
         let now = clock.now();
         assert_eq!(now.wall_ms, millis(now.uptime) + 7);
-        clock.0.ahead_until_ms.store(0, Ordering::Relaxed);
+        clock.0.kept_until_ms.store(0, Ordering::Relaxed);
         assert!(is_right(system(), clock.now()));
-        let read = clock.0.ahead_until_ms.load(Ordering::Relaxed);
+        let read = clock.0.kept_until_ms.load(Ordering::Relaxed);
         assert!(read > 0 && read <= millis(clock.uptime() + WALL_KEPT));
+    }
+
+    #[test]
+    fn what_is_kept_is_of_one_second() {
+        let vienna = clock("CET-1CEST,M3.5.0,M10.5.0/3");
+        let switch_ms = 1_774_746_000_000;
+        for (wall_ms, kept_ms, offset) in [
+            (switch_ms - 1000, 50, 3600),
+            (switch_ms - 50, 50, 3600),
+            (switch_ms - 49, 49, 3600),
+            (switch_ms - 1, 1, 3600),
+            (switch_ms, 50, 7200),
+            (-1, 1, 3600),
+            (-1000, 50, 3600),
+        ] {
+            vienna.keep(5, wall_ms);
+            let inner = &vienna.0;
+            let kept = (inner.kept_until_ms.load(Ordering::Relaxed), inner.offset_s.load(Ordering::Relaxed));
+            assert_eq!(kept, (5 + kept_ms, offset), "{wall_ms}");
+            assert_eq!(inner.ahead_ms.load(Ordering::Relaxed), wall_ms - 5);
+        }
     }
 
     #[test]
