@@ -11,12 +11,13 @@ pub mod tcp;
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use alarm::Alarm;
 pub use rarely::Rarely;
@@ -43,6 +44,34 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Makes the coming close an abort: what the peer has not got yet is thrown away, and it sees a reset. For bytes
     /// that must not arrive any more, since the transaction they belong to is being made good.
     fn abort_on_close(&self);
+
+    /// Reads what has come, up to what there is room for; nothing: the end. Pending: the task is woken when something
+    /// has.
+    ///
+    /// For readers that come often and keep no buffer: a real socket is asked straight away, and does not count as work of
+    /// the task, which has to see to it that others get their turn.
+    fn poll_recv<'b>(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &'b mut [MaybeUninit<u8>],
+    ) -> Poll<io::Result<&'b mut [u8]>> {
+        let mut came = vec![0; room.len()];
+        let mut came = ReadBuf::new(&mut came);
+        ready!(Pin::new(self).poll_read(cx, &mut came))?;
+        let came = came.filled();
+        Poll::Ready(Ok(room[..came.len()].write_copy_of_slice(came)))
+    }
+
+    /// Whether [`Stream::poll_recv`] may give something. While it would not, a task that was told so before need not ask
+    /// again: it will be woken.
+    fn may_have_come(&self) -> bool {
+        true
+    }
+
+    /// Writes as much as the other side takes just now: how many bytes. As with [`Stream::poll_recv`], it does not count.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
 }
 
 /// A stream and who is at its other end.

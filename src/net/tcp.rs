@@ -1,11 +1,14 @@
 //! Real sockets: TCP with the options that a payment link wants.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -37,6 +40,57 @@ impl Stream for TcpStream {
         // A socket that is already dead refuses the option; there is nothing to abort then.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
+
+    fn poll_recv<'b>(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &'b mut [MaybeUninit<u8>],
+    ) -> Poll<io::Result<&'b mut [u8]>> {
+        let mut came = None;
+        let tried = self.try_io(Interest::READABLE, || {
+            let ((bytes, left), _) = recv(&*self, room, RecvFlags::empty())?;
+            let is_all = !bytes.is_empty() && !left.is_empty();
+            came = Some(bytes);
+            until(is_all)
+        });
+        if came.is_none() && is_blocked(&tried) {
+            ready!(self.poll_read_ready(cx))?;
+            // Some have come in between.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(came.map_or_else(|| tried.map(|()| &mut [][..]), Ok))
+    }
+
+    fn may_have_come(&self) -> bool {
+        self.try_io(Interest::READABLE, || Ok(())).is_ok()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut sent = None;
+        let tried = self.try_io(Interest::WRITABLE, || {
+            let count = send(&*self, bytes, SendFlags::NOSIGNAL)?;
+            sent = Some(count);
+            until(0 < count && count < bytes.len())
+        });
+        if sent.is_none() && is_blocked(&tried) {
+            ready!(self.poll_write_ready(cx))?;
+            // There is room since then.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(sent.map_or_else(|| tried.map(|()| 0), Ok))
+    }
+}
+
+/// What tokio is to think of the socket. Where a call did less than it might have (`is_all`), the next would do nothing:
+/// that is known without making it, and the kernel tells when there is more to do.
+fn until(is_all: bool) -> io::Result<()> {
+    if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+}
+
+fn is_blocked(tried: &io::Result<()>) -> bool {
+    tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Connects to a host by name or address, and port.
@@ -176,6 +230,74 @@ mod tests {
                 assert_eq!(socket.tcp_user_timeout().unwrap(), user_timeout);
             }
         }
+    }
+
+    /// Both ends of a connection.
+    async fn connected() -> (TcpStream, TcpStream) {
+        let mut acceptor = Acceptor::bind("127.0.0.1", 0, None).await.unwrap();
+        let port = acceptor.local_addr().unwrap().port();
+        let mut dialler = Dialler::new("127.0.0.1", port, None);
+        let (ours, theirs) = tokio::join!(poll_fn(|cx| acceptor.poll_accept(cx)), dialler.dial());
+        (ours.unwrap().0, theirs.unwrap().0)
+    }
+
+    async fn received(stream: &mut TcpStream, room: usize) -> Vec<u8> {
+        let mut room = vec![MaybeUninit::uninit(); room];
+        poll_fn(|cx| stream.poll_recv(cx, &mut room).map_ok(|bytes| bytes.to_vec())).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_received_whatever_room_there_is_and_then_the_end() {
+        let (mut ours, mut theirs) = connected().await;
+        for room in [1, 2, 3, 4, 5, 100] {
+            // The second only after the first was read: with nothing left, and with a socket that was read empty.
+            for text in [&b"0200"[..], b"0210"] {
+                let sent = poll_fn(|cx| theirs.poll_send(cx, text)).await.unwrap();
+                assert_eq!(sent, text.len());
+                let mut all = Vec::new();
+                while all.len() < text.len() {
+                    all.extend(received(&mut ours, room).await);
+                }
+                assert_eq!(all, text, "{room}");
+            }
+            let mut nothing = [MaybeUninit::uninit(); 8];
+            let pending = poll_fn(|cx| Poll::Ready(ours.poll_recv(cx, &mut nothing).is_pending())).await;
+            assert!(pending && !ours.may_have_come(), "{room}");
+        }
+        drop(theirs);
+        ours.readable().await.unwrap();
+        assert!(ours.may_have_come());
+        assert_eq!(received(&mut ours, 8).await, b"");
+        let failed = async { while poll_fn(|cx| ours.poll_send(cx, b"0200")).await.is_ok() {} };
+        timeout(Duration::from_secs(10), failed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_can_not_send_goes_on_when_the_other_side_has_read() {
+        let (mut ours, mut theirs) = connected().await;
+        let chunk = [7; 64 * 1024];
+        let mut sent = 0;
+        while let Some(more) = poll_fn(|cx| match ours.poll_send(cx, &chunk) {
+            Poll::Ready(sent) => Poll::Ready(Some(sent.unwrap())),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+        {
+            sent += more;
+        }
+        let receive = async {
+            let mut count = 0;
+            while count < sent + chunk.len() {
+                count += received(&mut theirs, 8192).await.len();
+            }
+        };
+        let send = async {
+            let mut left = &chunk[..];
+            while !left.is_empty() {
+                left = &left[poll_fn(|cx| ours.poll_send(cx, left)).await.unwrap()..];
+            }
+        };
+        timeout(Duration::from_secs(10), async { tokio::join!(send, receive) }).await.unwrap();
     }
 
     #[tokio::test]

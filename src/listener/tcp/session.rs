@@ -15,7 +15,6 @@ mod intake;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,6 +37,9 @@ use crate::upstream::{self, Notice, Slot};
 /// Of a client that is not listened to any more, so many bytes are read and thrown away, so that its end is noticed and
 /// a close is no reset; then its window closes.
 const DISCARD_MAX: usize = 1024 * 1024;
+
+/// Passes before other tasks get their turn.
+const PASSES_MAX: usize = 32;
 
 /// Serves one connection until it is over.
 ///
@@ -64,6 +66,9 @@ struct Session<S> {
     /// Bytes not taken yet; `more_frames`: whole messages may be among them.
     input: BytesMut,
     more_frames: bool,
+    /// The socket had none, and wakes the task when some come. (tokio tells a task that does too much in one go to ask
+    /// again instead; what [`PASSES_MAX`] passes do is less than that.)
+    is_told_of_bytes: bool,
     /// Nothing more is taken from this client; what comes is thrown away, so many bytes of it at most.
     deaf: bool,
     discard_left: usize,
@@ -136,6 +141,7 @@ impl<S: Stream> Session<S> {
             phase: Phase::Serving,
             input: BytesMut::new(),
             more_frames: false,
+            is_told_of_bytes: false,
             deaf: false,
             discard_left: DISCARD_MAX,
             eof: false,
@@ -155,13 +161,15 @@ impl<S: Stream> Session<S> {
         if let Err(over) = self.take_notices(cx) {
             return Poll::Ready(over);
         }
-        loop {
+        for _ in 0..PASSES_MAX {
             match self.pass(cx) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
                 Err(over) => return Poll::Ready(over),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Looks at everything else once. `true`: something was done that leaves more to do, look again. What is written
@@ -250,7 +258,7 @@ impl<S: Stream> Session<S> {
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         while !self.output.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, self.output.bytes()) {
+            match self.stream.poll_send(cx, self.output.bytes()) {
                 Poll::Pending => {
                     self.blocked = true;
                     return Ok(());

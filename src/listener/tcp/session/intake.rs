@@ -1,13 +1,11 @@
 //! What comes from a client: bytes, messages, requests, and what becomes of those that are refused.
 
 use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use slog::{Drain, info, warn};
-use tokio::io::ReadBuf;
 
 use super::super::output::OUT_HIGH_WATER;
 use super::super::{OnReject, Settings};
@@ -30,19 +28,20 @@ impl<S: Stream> Session<S> {
             self.take_kept();
             return Ok(true);
         }
-        if !self.wants_bytes() {
+        if !self.wants_bytes() || (self.is_told_of_bytes && !self.stream.may_have_come()) {
             return Ok(false);
         }
         // On the stack, and messages are copied from there: an idle connection owns no buffer, and a message kept for its
         // reversal keeps its own bytes and no more.
         let mut chunk = [MaybeUninit::uninit(); CHUNK];
-        let mut chunk = ReadBuf::uninit(&mut chunk);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut chunk) {
+        let came = self.stream.poll_recv(cx, &mut chunk);
+        self.is_told_of_bytes = came.is_pending();
+        match came {
             Poll::Pending => Ok(false),
             Poll::Ready(Err(error)) => Err(error.into()),
-            Poll::Ready(Ok(())) if chunk.filled().is_empty() => self.on_eof(),
-            Poll::Ready(Ok(())) => {
-                self.on_bytes(chunk.filled());
+            Poll::Ready(Ok([])) => self.on_eof(),
+            Poll::Ready(Ok(bytes)) => {
+                self.on_bytes(bytes);
                 Ok(true)
             }
         }
