@@ -45,6 +45,7 @@ pub enum ReversalClass {
 
 impl Codes {
     /// The class of a response code for a request; `None` (no DE 39) and unlisted codes are in doubt.
+    #[inline]
     pub fn of_request(&self, code: Option<&[u8]>) -> RequestClass {
         let Some(code) = code else { return RequestClass::InDoubt };
         if lists(&self.approved, code) {
@@ -57,6 +58,7 @@ impl Codes {
     }
 
     /// The class of a response code for a reversal or advice; `None` and unlisted codes are `Retry`.
+    #[inline]
     pub fn of_reversal(&self, code: Option<&[u8]>) -> ReversalClass {
         let Some(code) = code else { return ReversalClass::Retry };
         if lists(&self.accepted, code) {

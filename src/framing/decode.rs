@@ -41,6 +41,7 @@ impl Framing {
     /// assert_eq!(framing.next_frame(&schema, 9999, &mut buf), Ok(None));
     /// assert_eq!(buf, "0004");
     /// ```
+    #[inline]
     pub fn next_frame(
         &self,
         schema: &Schema,
@@ -50,6 +51,16 @@ impl Framing {
         if let Some(len) = self.layout.plain_payload_len(limit, buf) {
             return Ok(Some(self.layout.take(len, buf)));
         }
+        self.next_frame_general(schema, limit, buf)
+    }
+
+    #[inline(never)]
+    fn next_frame_general(
+        &self,
+        schema: &Schema,
+        limit: usize,
+        buf: &mut BytesMut,
+    ) -> Result<Option<Frame>, FrameError> {
         loop {
             match self.layout.find(schema, limit, buf)? {
                 Found::Frame(len) => return Ok(Some(self.layout.take(len, buf))),
@@ -65,6 +76,7 @@ impl Framing {
     ///
     /// # Errors
     /// As [`Framing::next_frame`].
+    #[inline]
     pub fn copy_frame(
         &self,
         schema: &Schema,
@@ -74,6 +86,16 @@ impl Framing {
         if let Some(len) = self.layout.plain_payload_len(limit, bytes) {
             return Ok(Some(self.layout.copy(len, bytes)));
         }
+        self.copy_frame_general(schema, limit, bytes)
+    }
+
+    #[inline(never)]
+    fn copy_frame_general(
+        &self,
+        schema: &Schema,
+        limit: usize,
+        bytes: &mut &[u8],
+    ) -> Result<Option<Frame>, FrameError> {
         loop {
             match self.layout.find(schema, limit, bytes)? {
                 Found::Frame(len) => return Ok(Some(self.layout.copy(len, bytes))),
@@ -184,6 +206,7 @@ impl Layout {
     }
 
     /// Splits a frame off that [`Layout::find`] has found whole.
+    #[inline]
     fn take(&self, len: usize, buf: &mut BytesMut) -> Frame {
         let mut payload = buf.split_to(self.head.len() + len + self.after_payload()).freeze();
         let envelope = self.envelope().map_or_else(Bytes::new, |range| payload.slice(range));
@@ -193,6 +216,7 @@ impl Layout {
     }
 
     /// Copies a frame that [`Layout::find`] has found whole, and goes on behind it.
+    #[inline]
     fn copy(&self, len: usize, bytes: &mut &[u8]) -> Frame {
         let copy = |range| Bytes::copy_from_slice(bytes.get(range).unwrap_or_default());
         let envelope = self.envelope().map_or_else(Bytes::new, copy);

@@ -17,6 +17,7 @@ impl Framing {
     /// [`FrameError::TooShort`] when a subtracted constant would make the length negative; [`FrameError::Empty`];
     /// [`FrameError::HoldsDelimiter`] when the payload holds what would end it; [`FrameError::ForeignEnvelope`]. `out`
     /// is then as it was.
+    #[inline]
     pub fn encode(&self, payload: &[u8], envelope: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
         if envelope.is_empty()
             && let Some(plain) = &self.layout.plain
@@ -24,6 +25,11 @@ impl Framing {
         {
             return Ok(());
         }
+        self.encode_general(payload, envelope, out)
+    }
+
+    #[inline(never)]
+    fn encode_general(&self, payload: &[u8], envelope: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
         let number = self.layout.check_payload(payload)?;
         self.layout.check_envelope(envelope)?;
         out.reserve(self.overhead() + payload.len());

@@ -10,6 +10,7 @@ pub(super) fn all_digits(bytes: &[u8]) -> bool {
 const DECIMAL_MAX: usize = 18;
 
 /// The number that ASCII digits say; `None` for anything else, and for more than 18 of them.
+#[inline]
 pub fn decimal(digits: &[u8]) -> Option<i64> {
     if digits.len() > DECIMAL_MAX || !all_digits(digits) {
         return None;

@@ -9,6 +9,7 @@ use super::bitmap::Bitmap;
 use super::digits::hex_char;
 use super::field::{self, FieldNumber};
 use super::mti::Mti;
+use super::plan::Check;
 use super::scan::{self, Head, Unknown};
 use super::schema::{Content, Schema};
 use super::spans::{Spans, Untracked};
@@ -159,7 +160,7 @@ impl Message {
     }
 
     /// Reads MTI and bitmap.
-    #[inline]
+    #[inline(always)]
     fn read_head(&mut self, unknown: Unknown, head: &mut Head) -> Result<(), ParseError> {
         if self.raw.len() > MESSAGE_MAX {
             return Err(ParseError::MessageTooLong { len: self.raw.len() });
@@ -220,9 +221,10 @@ impl Message {
     }
 
     /// Whether field `n` has the same value here and in `other`, or is missing in one of them.
-    #[inline]
+    #[inline(always)]
     pub fn agrees_with(&self, other: &Message, n: FieldNumber) -> bool {
-        let (Some(own), Some(others)) = (self.wire(n), other.wire(n)) else { return true };
+        let Some(own) = self.wire(n) else { return true };
+        let Some(others) = other.wire(n) else { return true };
         // The same bytes under the same table are the same value; other bytes can still be (a filler, an EBCDIC blank).
         (own == others && Arc::ptr_eq(&self.schema, &other.schema)) || self.means_the_same(other, n)
     }
@@ -236,6 +238,12 @@ impl Message {
     #[inline(always)]
     pub(crate) fn plain(&self, n: FieldNumber) -> Option<&[u8]> {
         value::plain(self.schema.plan(n), self.wire(n)?)
+    }
+
+    /// Whether field `n`, if it is there, is known to have nothing but ASCII digits: they were looked at when it was read.
+    #[inline(always)]
+    pub(crate) fn is_digits(&self, n: FieldNumber) -> bool {
+        self.schema.plan(n).check == Check::Digits
     }
 
     /// The characters of field `n`, if it has such, and they stand on the wire as they are. Any byte can be among them.

@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub prefix_len: u8,
     /// Whether characters of prefix and hex text are EBCDIC.
     pub is_ebcdic: bool,
+    /// Whether the value stands on the wire as it is, whatever length there is before it.
+    pub is_plain: bool,
     /// The fewest units that are not filled up: all of a fixed field.
     pub min: u16,
     /// The most units.
@@ -83,6 +85,7 @@ impl Plan {
         prefix: Prefix::Binary(0),
         prefix_len: 0,
         is_ebcdic: false,
+        is_plain: true,
         min: 0,
         max: 0,
         wire_max: 0,
@@ -119,6 +122,7 @@ impl Plan {
             content: spec.content,
             encoding: spec.encoding,
             is_ebcdic,
+            is_plain: matches!(spec.encoding, Encoding::Ascii | Encoding::Binary),
             min: max,
             max,
             wire_max,

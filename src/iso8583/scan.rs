@@ -40,7 +40,7 @@ pub(super) enum Unknown {
 
 /// Reads MTI and bitmap into an empty head. What is there of a truncated one is checked first: the error is then the more
 /// telling one.
-#[inline]
+#[inline(always)]
 pub(super) fn read_head(
     schema: &Schema,
     buf: &[u8],

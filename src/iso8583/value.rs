@@ -21,10 +21,7 @@ pub(super) fn decode<'a>(plan: &Plan, wire: &'a [u8]) -> Cow<'a, [u8]> {
 /// The same, if it needs no conversion.
 #[inline(always)]
 pub(super) fn plain<'a>(plan: &Plan, wire: &'a [u8]) -> Option<&'a [u8]> {
-    match plan.encoding {
-        Encoding::Ascii | Encoding::Binary => Some(body(plan, wire)),
-        _ => None,
-    }
+    plan.is_plain.then(|| body(plan, wire))
 }
 
 #[inline(always)]

@@ -28,6 +28,7 @@ pub struct KeyFields(pub Vec<FieldNumber>);
 
 impl Tid {
     /// The terminal of `message`, if it names one.
+    #[inline]
     pub fn of(message: &Message) -> Option<Tid> {
         message.value(field::TID).map(|value| Tid(SmallVec::from_slice(&value)))
     }
@@ -52,26 +53,32 @@ impl MatchKey {
     }
 
     /// The key of `message`; `None` when it lacks a key field.
+    #[inline(always)]
     pub fn of(message: &Message, keys: &KeyFields) -> Option<MatchKey> {
-        MatchKey::in_place(keys, |n| message.plain(n))
+        MatchKey::in_place(keys, |n| message.plain(n), |n| message.is_digits(n))
             .or_else(|| MatchKey::from_values(keys, |n| message.value(n)))
     }
 
     /// The key with these values, if it fits in place and has no character to be escaped, as nearly all do.
     #[inline(always)]
-    fn in_place<'m>(keys: &KeyFields, value: impl Fn(FieldNumber) -> Option<&'m [u8]>) -> Option<MatchKey> {
+    fn in_place<'m>(
+        keys: &KeyFields,
+        value: impl Fn(FieldNumber) -> Option<&'m [u8]>,
+        is_digits: impl Fn(FieldNumber) -> bool,
+    ) -> Option<MatchKey> {
         let mut bytes = [0; INLINE];
         let mut len = 0;
         for n in &keys.0 {
             let value = value(*n)?;
+            if !is_digits(*n) && value.iter().any(is_special) {
+                return None;
+            }
             let (end, place) = bytes.get_mut(len..=len + value.len())?.split_last_mut()?;
             place.copy_from_slice(value);
             *end = b'|';
             len += value.len() + 1;
         }
-        // All at once: each value is closed with one.
-        let special = bytes.iter().map(|byte| u8::from(is_special(byte))).sum::<u8>();
-        (usize::from(special) == keys.0.len()).then(|| MatchKey(SmallVec::from_buf_and_len(bytes, len)))
+        Some(MatchKey(SmallVec::from_buf_and_len(bytes, len)))
     }
 
     /// The key with what `value` says of each key field.
@@ -178,7 +185,7 @@ mod tests {
         let keys = KeyFields((1..=values.len() as u16).filter_map(FieldNumber::new).collect());
         let value = |n: FieldNumber| Some(values[n.index() - 1].as_bytes());
         let key = MatchKey::from_values(&keys, |n| value(n).map(Cow::Borrowed)).unwrap();
-        if let Some(in_place) = MatchKey::in_place(&keys, value) {
+        if let Some(in_place) = MatchKey::in_place(&keys, value, |_| false) {
             assert_eq!(in_place, key);
         }
         key
@@ -217,7 +224,7 @@ mod tests {
     #[test]
     fn a_key_stands_in_place_if_it_fits_and_nothing_is_escaped() {
         let keys = KeyFields(vec![field::STAN]);
-        let is_in_place = |value: &[u8]| MatchKey::in_place(&keys, |_| Some(value)).is_some();
+        let is_in_place = |value: &[u8]| MatchKey::in_place(&keys, |_| Some(value), |_| false).is_some();
         assert!(is_in_place(b"") && is_in_place(&[b'1'; INLINE - 1]));
         assert!(!is_in_place(&[b'1'; INLINE]));
         assert!(!is_in_place(b"1|2") && !is_in_place(b"1\\2"));
@@ -228,6 +235,6 @@ mod tests {
         let keys = KeyFields::default();
         let stan_only = |n| (n == field::STAN).then_some(&b"000001"[..]);
         assert_eq!(MatchKey::from_values(&keys, |n| stan_only(n).map(Cow::Borrowed)), None);
-        assert_eq!(MatchKey::in_place(&keys, stan_only), None);
+        assert_eq!(MatchKey::in_place(&keys, stan_only, |_| true), None);
     }
 }

@@ -42,6 +42,7 @@ pub enum MakeGood {
 
 impl MakeGood {
     /// By the MTI; a request whose processing code the dialect marks as `noMoney` needs nothing.
+    #[inline]
     fn of(dialect: &Dialect, message: &Message) -> MakeGood {
         let mti = message.mti();
         if mti.is_reversal() || (mti.is_financial() && mti.is_advice()) {

@@ -139,8 +139,15 @@ pub(super) fn list(violations: &[Violation]) -> String {
 /// # Errors
 /// All violations at once, those about presence first, in the order of the dialect's list.
 pub fn prepare(dialect: &Dialect, keys: &KeyFields, message: Message, now: Now) -> Result<Request, Invalid> {
-    let (key, tid, make_good) = check(dialect, keys, &message, now)?;
-    Ok(Request { message, key, tid, make_good })
+    let mut request = unchecked(message);
+    check(dialect, keys, &mut request, now)?;
+    Ok(request)
+}
+
+/// What is to become a request, without what [`check`] finds.
+#[inline]
+fn unchecked(message: Message) -> Request {
+    Request { message, key: MatchKey::empty(), tid: None, make_good: MakeGood::Nothing }
 }
 
 /// A client's message before the rules were held against it, in the place that it will have as a [`Request`]: it is large,
@@ -153,13 +160,11 @@ impl Unchecked {
     /// # Errors
     /// Those of [`Message::parse`], with the bytes.
     pub fn read(schema: &Arc<Schema>, raw: Bytes) -> Result<Unchecked, (ParseError, Bytes)> {
-        let message = Message::unread(schema, raw);
-        let key = MatchKey::empty();
-        let mut unchecked = Arc::new(Request { message, key, tid: None, make_good: MakeGood::Nothing });
+        let mut request = Arc::new(unchecked(Message::unread(schema, raw)));
         // Nobody else has it yet.
-        match Arc::make_mut(&mut unchecked).message.read() {
-            Ok(()) => Ok(Unchecked(unchecked)),
-            Err(error) => Err((error, unchecked.message.raw().clone())),
+        match Arc::make_mut(&mut request).message.read() {
+            Ok(()) => Ok(Unchecked(request)),
+            Err(error) => Err((error, request.message.raw().clone())),
         }
     }
 
@@ -173,19 +178,14 @@ impl Unchecked {
     /// # Errors
     /// As [`prepare`].
     pub fn check(mut self, dialect: &Dialect, keys: &KeyFields, now: Now) -> Result<Arc<Request>, Invalid> {
-        let request = Arc::make_mut(&mut self.0);
-        (request.key, request.tid, request.make_good) = check(dialect, keys, &request.message, now)?;
+        check(dialect, keys, Arc::make_mut(&mut self.0), now)?;
         Ok(self.0)
     }
 }
 
-/// What makes a message a request.
-fn check(
-    dialect: &Dialect,
-    keys: &KeyFields,
-    message: &Message,
-    now: Now,
-) -> Result<(MatchKey, Option<Tid>, MakeGood), Invalid> {
+/// Holds the rules against a message, and finds what makes it a request.
+fn check(dialect: &Dialect, keys: &KeyFields, request: &mut Request, now: Now) -> Result<(), Invalid> {
+    let message = &request.message;
     let mut checks = Checks { violations: Vec::new(), expired: 0 };
     checks.mti(message.mti());
     // Nearly all have what they must have, and that is told at one glance.
@@ -196,11 +196,13 @@ fn check(
         checks.presence(dialect, keys, message.mti(), |n| message.has(n));
     }
     checks.age(dialect, message.mti(), now, |n| message.value(n));
-    let key = MatchKey::of(message, keys);
-    match (key, checks.violations.is_empty()) {
-        (Some(key), true) => Ok((key, Tid::of(message), MakeGood::of(dialect, message))),
-        _ => Err(checks.into_invalid()),
+    match MatchKey::of(message, keys) {
+        Some(key) if checks.violations.is_empty() => request.key = key,
+        _ => return Err(checks.into_invalid()),
     }
+    request.tid = Tid::of(message);
+    request.make_good = MakeGood::of(dialect, message);
+    Ok(())
 }
 
 /// The same for a message given as values (JSON): short values of the dialect's pad fields have been filled up by the
@@ -263,6 +265,7 @@ impl Checks {
         Invalid { violations: self.violations, expired }
     }
 
+    #[inline]
     fn mti(&mut self, mti: Mti) {
         if !is_taken(mti) {
             let problem = format!("Field 0 is {mti}, which is no request");
