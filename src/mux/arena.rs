@@ -53,6 +53,7 @@ impl<T> Arena<T> {
     }
 
     /// Puts in what `make` makes of its id. The caller has checked [`Arena::room`].
+    #[inline(always)]
     pub(super) fn insert(&mut self, make: impl FnOnce(TxId) -> T) -> TxId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));

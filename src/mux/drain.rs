@@ -83,8 +83,16 @@ impl Mux {
         self.actions.push_back(Action::Drained { owed });
     }
 
+    #[inline]
     pub(super) fn look_if_drained(&mut self, now: Now) {
-        if self.draining.is_none() || self.drained || self.held > 0 || now.uptime == Duration::MAX {
+        if self.draining.is_some() {
+            self.rest_if_drained(now);
+        }
+    }
+
+    #[inline(never)]
+    fn rest_if_drained(&mut self, now: Now) {
+        if self.drained || self.held > 0 || now.uptime == Duration::MAX {
             return;
         }
         // Every reversal gets a try: one that was sent by this process and answered or timed out has had it.

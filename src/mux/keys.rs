@@ -160,6 +160,7 @@ impl Keys {
     }
 
     /// Where `key` stands, or will.
+    #[inline(always)]
     pub(super) fn look_up(&self, key: &MatchKey) -> KeyPlace {
         let hash = self.hasher.hash_one(key) as u32;
         let is_it = |index| self.get(index).is_some_and(|slot| slot.key == *key);

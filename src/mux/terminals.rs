@@ -78,6 +78,7 @@ impl Terminals {
     }
 
     /// Forgets the terminal if it has nothing left to do. Whether it is gone.
+    #[inline(always)]
     pub(super) fn leave(&mut self, index: TerminalIndex) -> bool {
         let Some(terminal) = self.get(index) else { return true };
         if terminal.busy.is_some() || !terminal.waiting.is_empty() || !terminal.owed.is_empty() {

@@ -193,6 +193,7 @@ impl Mux {
     // -- gates -------------------------------------------------------------------------------------------------------
 
     /// Why a request must not be sent now, if so. What is carried on without a client passes.
+    #[inline(always)]
     fn gate(&self, now: Now, id: TxId) -> Option<Failure> {
         let transaction = self.transactions.get(id)?;
         if transaction.make_good() == MakeGood::CarryOn {

@@ -69,6 +69,9 @@ pub struct Driver<S> {
     journal: Option<Box<dyn Journal>>,
     report: Report,
     log: Logger,
+    /// Whether it logs so much, as of the last poll.
+    logs_debug: bool,
+    logs_trace: bool,
     mask: MaskStyle,
 
     queue: queue::Receiver<Command>,
@@ -127,6 +130,8 @@ impl<S: Stream> Driver<S> {
             sessions: Sessions::default(),
             journal: parts.journal,
             report: Report::new(parts.log.clone(), parts.mask, settings.mux.key_fields.clone()),
+            logs_debug: parts.log.is_debug_enabled(),
+            logs_trace: parts.log.is_trace_enabled(),
             log: parts.log,
             mask: parts.mask,
             queue,
@@ -188,7 +193,8 @@ impl<S: Stream> Driver<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.mux.tell_deliveries(self.log.is_debug_enabled());
+        (self.logs_debug, self.logs_trace) = (self.log.is_debug_enabled(), self.log.is_trace_enabled());
+        self.mux.tell_deliveries(self.logs_debug);
         for _ in 0..PASSES_MAX {
             let now = (self.clock)();
             let mut busy = self.take_commands(cx, now);
@@ -250,7 +256,7 @@ impl<S: Stream> Driver<S> {
             Command::Find { key, reply } => drop(reply.send(self.mux.find(&key))),
             Command::Submit { seat, slot, request, record } => {
                 if let Some(client) = self.sessions.submitted(&seat, slot) {
-                    let shown = seat.who().filter(|_| self.log.is_trace_enabled());
+                    let shown = seat.who().filter(|_| self.logs_trace);
                     let shown = shown.map(|who| (who, request.message().clone()));
                     self.mux
                         .handle(now, Event::Submit { client, request, record: record.map(|record| *record) });
@@ -346,7 +352,7 @@ impl<S: Stream> Driver<S> {
                 Action::Accepted { id, client } => {
                     self.sessions.accepted(client, id);
                     self.last_accepted = Some(id);
-                    if self.log.is_debug_enabled()
+                    if self.logs_debug
                         && let Some(view) = self.mux.view(id)
                     {
                         self.report.accepted(id, view.mti, &view.key);
@@ -354,7 +360,7 @@ impl<S: Stream> Driver<S> {
                 }
                 Action::Reply { id, client, outcome } => {
                     match &outcome {
-                        Outcome::Answered { bytes, .. } if self.log.is_trace_enabled() => {
+                        Outcome::Answered { bytes, .. } if self.logs_trace => {
                             self.dump_reply(client, id, bytes);
                         }
                         Outcome::Answered { .. } | Outcome::Known(_) => {}

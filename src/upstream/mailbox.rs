@@ -27,6 +27,7 @@ struct Inner {
 
 impl Mailbox {
     /// Puts a notice in and wakes the session.
+    #[inline(always)]
     pub(super) fn put(&self, notice: Notice) {
         let mut inner = self.lock();
         inner.notices.push(notice);
@@ -38,6 +39,7 @@ impl Mailbox {
     }
 
     /// All that waits. The task is woken when there is more, or anything at all.
+    #[inline(always)]
     pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Notices> {
         let mut inner = self.lock();
         if !inner.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {

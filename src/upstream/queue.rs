@@ -31,6 +31,7 @@ pub(super) fn queue<T>() -> (Sender<T>, Receiver<T>) {
 
 impl<T> Sender<T> {
     /// Puts one in and wakes the reader. `false`: there is none any more.
+    #[inline(always)]
     pub(super) fn send(&self, item: T) -> bool {
         let mut inner = self.0.lock();
         if inner.is_closed {

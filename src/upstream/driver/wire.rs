@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use slog::Drain;
 
 use super::super::incoming::{self, Incoming};
 use super::super::link::LinkEvent;
@@ -86,7 +85,7 @@ impl<S: Stream> Driver<S> {
         match incoming::read(&self.dialect, keys, strict, &mut answer, &mut self.report) {
             None => {}
             Some(Incoming::Answer(answer)) => {
-                let shown = self.log.is_trace_enabled().then(|| answer.message().clone());
+                let shown = self.logs_trace.then(|| answer.message().clone());
                 self.report.take_about();
                 self.mux.receive(now, answer);
                 if let Some(message) = shown
@@ -96,7 +95,7 @@ impl<S: Stream> Driver<S> {
                 }
             }
             Some(Incoming::Request(message)) => {
-                if self.log.is_trace_enabled() {
+                if self.logs_trace {
                     self.dump_incoming(&message);
                 }
                 let reply = rules::echo_reply(&self.dialect, &message, now, self.next_rrn);
@@ -124,7 +123,7 @@ impl<S: Stream> Driver<S> {
     /// Pulls messages from the core while there is room for them. From here on they count as sent.
     pub(super) fn pull(&mut self, now: Now) {
         while self.link.is_up() && self.output.len() < OUT_HIGH_WATER {
-            let is_shown = self.log.is_trace_enabled();
+            let is_shown = self.logs_trace;
             let Driver { mux, settings, output, envelopes, .. } = self;
             let written = mux.transmit_with(now, |id, bytes| {
                 let envelope = match id {
