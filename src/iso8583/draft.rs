@@ -94,22 +94,24 @@ impl Draft {
 
     /// Those of `fields` that `message` has, as they stand.
     pub fn of_some(message: &Message, fields: &Bitmap) -> Draft {
-        let mut draft = Draft::new(message.schema(), message.mti());
-        draft.is_straight = false;
-        for n in message.bitmap().and(fields).iter() {
-            let Some((start, end)) = message.span(n) else { continue };
-            draft.entries.push(Entry {
-                field: n,
-                source: Source::Base,
-                start: start as u32,
-                end: end as u32,
-            });
-            draft.fields.insert(n);
-            draft.last = n;
+        // Each of them has a span.
+        let fields = message.bitmap().and(fields);
+        let entry = |field| {
+            let (start, end) = message.span(field).unwrap_or_default();
+            Entry { field, source: Source::Base, start: start as u32, end: end as u32 }
+        };
+        let entries: SmallVec<[Entry; 32]> = fields.iter().map(entry).collect();
+        Draft {
+            schema: message.schema().clone(),
+            mti: message.mti(),
+            base: Some(Base { raw: message.raw().clone(), fields: message.bitmap(), shape: message.shape }),
+            last: entries.last().map_or(field::MTI, |last| last.field),
+            entries,
+            fields,
+            arena: Arena::new(),
+            is_straight: false,
+            errors: Vec::new(),
         }
-        draft.base =
-            Some(Base { raw: message.raw().clone(), fields: message.bitmap(), shape: message.shape });
-        draft
     }
 
     /// Empties the draft for another message; what it has allocated stays.

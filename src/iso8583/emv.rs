@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use smallvec::{SmallVec, smallvec};
-
 /// One data object: its tag, and where its value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataObject {
@@ -44,11 +42,18 @@ pub fn data_objects(data: &[u8]) -> Result<Vec<DataObject>, NotTlv> {
 /// Those of [`data_objects`].
 #[inline]
 pub fn each(data: &[u8], mut see: impl FnMut(DataObject)) -> Result<(), NotTlv> {
-    let mut ends: SmallVec<[usize; DEPTH_MAX + 1]> = smallvec![data.len()];
+    // Where what is being read ends, and where the templates end that it is in, the innermost last.
+    let mut end = data.len();
+    let mut outer = [0; DEPTH_MAX];
+    let mut depth = 0;
     let mut at = 0;
-    while let Some(end) = ends.last().copied() {
+    loop {
         if at == end {
-            ends.pop();
+            if depth == 0 {
+                return Ok(());
+            }
+            depth -= 1;
+            end = outer[depth];
             continue;
         }
         if data.get(at) == Some(&0) {
@@ -59,15 +64,12 @@ pub fn each(data: &[u8], mut see: impl FnMut(DataObject)) -> Result<(), NotTlv> 
         let object = data.get(..end).and_then(|data| data_object(data, at)).ok_or(wrong)?;
         at = object.value.end;
         if object.is_constructed {
-            if ends.len() > DEPTH_MAX {
-                return Err(wrong);
-            }
-            at = object.value.start;
-            ends.push(object.value.end);
+            *outer.get_mut(depth).ok_or(wrong)? = end;
+            depth += 1;
+            (at, end) = (object.value.start, object.value.end);
         }
         see(object);
     }
-    Ok(())
 }
 
 #[inline]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::sheet::damaged;
-use crate::iso8583::{FieldNumber, Message, decimal, field};
+use crate::iso8583::{FieldNumber, Message, field};
 
 /// Data elements of a request as a record has them, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -38,47 +38,51 @@ impl Elements {
     }
 }
 
-/// The same elements, by their names in JSON.
+/// The same elements, by their names in JSON, each with the comma in front.
 const NAMES: [(FieldNumber, &[u8]); 9] = [
-    (field::PROCESSING_CODE, b"\"3\":"),
-    (field::AMOUNT, b"\"4\":"),
-    (field::TRANSMISSION_TIME, b"\"7\":"),
-    (field::STAN, b"\"11\":"),
-    (field::LOCAL_TIME, b"\"12\":"),
-    (field::RRN, b"\"37\":"),
-    (field::TID, b"\"41\":"),
-    (field::MID, b"\"42\":"),
-    (field::CURRENCY, b"\"49\":"),
+    (field::PROCESSING_CODE, b",\"3\":"),
+    (field::AMOUNT, b",\"4\":"),
+    (field::TRANSMISSION_TIME, b",\"7\":"),
+    (field::STAN, b",\"11\":"),
+    (field::LOCAL_TIME, b",\"12\":"),
+    (field::RRN, b",\"37\":"),
+    (field::TID, b",\"41\":"),
+    (field::MID, b",\"42\":"),
+    (field::CURRENCY, b",\"49\":"),
 ];
 
 /// Writes those of `request` behind what `out` has.
 pub(super) fn write(request: &Message, out: &mut Vec<u8>) {
-    let mut before = b'{';
-    for (n, name) in NAMES.iter().filter(|(n, _)| request.has(*n)) {
-        out.push(before);
-        out.extend_from_slice(name);
-        write_text(request, *n, out);
-        before = b',';
+    let first = out.len();
+    for (n, name) in &NAMES {
+        // Nearly always, and several times as fast.
+        let is_plain = |text: &[u8]| request.is_digits(*n) || text.iter().all(needs_no_escape);
+        if let Some(plain) = request.plain_text(*n).filter(|text| is_plain(text)) {
+            out.extend_from_slice(name);
+            out.push(b'"');
+            out.extend_from_slice(plain);
+            out.push(b'"');
+        } else if let Some(text) = request.text(*n) {
+            out.extend_from_slice(name);
+            write_any(&text, out);
+        }
     }
-    out.extend_from_slice(if before == b'{' { b"{}" } else { b"}" });
+    match out.get_mut(first) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
+    }
+    out.push(b'}');
 }
 
-fn write_text(request: &Message, n: FieldNumber, out: &mut Vec<u8>) {
-    // Nearly always, and several times as fast.
-    if let Some(plain) = request.plain_text(n).filter(|text| needs_no_escape(text)) {
-        out.push(b'"');
-        out.extend_from_slice(plain);
-        out.push(b'"');
-        return;
-    }
+#[inline(never)]
+fn write_any(text: &str, out: &mut Vec<u8>) {
     // Strings go into a vector always.
-    let written = serde_json::to_writer(out, &request.text(n));
+    let written = serde_json::to_writer(out, text);
     debug_assert!(written.is_ok());
 }
 
-fn needs_no_escape(text: &[u8]) -> bool {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b' ';
-    decimal(text).is_some() || text.iter().all(is_plain)
+fn needs_no_escape(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b' '
 }
 
 #[cfg(test)]
