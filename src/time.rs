@@ -70,6 +70,7 @@ impl Civil {
     }
 
     /// Seconds since 1970-01-01T00:00:00 in the same zone. The inverse of [`Civil::from_seconds`].
+    #[inline(always)]
     pub fn to_seconds(self) -> i64 {
         let year = i64::from(self.year) - i64::from(self.month <= 2);
         let era = year.div_euclid(400);
@@ -84,6 +85,7 @@ impl Civil {
 
     /// Parses `YYMMDDhhmmss` (DE 12 in the 1993 style), years 2000–2099. `None` when it is not twelve digits or not a
     /// moment of the calendar (31 February, hour 24).
+    #[inline(always)]
     pub fn parse_yymmddhhmmss(text: &[u8]) -> Option<Civil> {
         if text.len() != 12 {
             return None;

@@ -206,7 +206,7 @@ impl Layout {
     }
 
     /// Splits a frame off that [`Layout::find`] has found whole.
-    #[inline]
+    #[inline(always)]
     fn take(&self, len: usize, buf: &mut BytesMut) -> Frame {
         let mut payload = buf.split_to(self.head.len() + len + self.after_payload()).freeze();
         let envelope = self.envelope().map_or_else(Bytes::new, |range| payload.slice(range));
@@ -216,7 +216,7 @@ impl Layout {
     }
 
     /// Copies a frame that [`Layout::find`] has found whole, and goes on behind it.
-    #[inline]
+    #[inline(always)]
     fn copy(&self, len: usize, bytes: &mut &[u8]) -> Frame {
         let copy = |range| Bytes::copy_from_slice(bytes.get(range).unwrap_or_default());
         let envelope = self.envelope().map_or_else(Bytes::new, copy);

@@ -58,7 +58,7 @@ impl Plain {
     }
 
     /// Appends a frame to `out`. `false`: its payload can't be written, and nothing was.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, payload: &[u8], out: &mut BytesMut) -> bool {
         let number = payload.len() + self.empty;
         let highest = match self.code {

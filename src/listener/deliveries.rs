@@ -120,6 +120,7 @@ impl Deliveries {
     }
 
     /// The peer has acknowledged all but the last `unacknowledged` bytes written.
+    #[inline(always)]
     pub(super) fn settle(&mut self, unacknowledged: usize) -> Settled {
         let acknowledged = self.written.saturating_sub(unacknowledged as u64);
         let mut settled = Settled::default();

@@ -124,6 +124,7 @@ impl Mux {
         (self.settings.journaled && !self.journal_up).then_some(Failure::JournalDown)
     }
 
+    #[inline(always)]
     fn enter(&mut self, now: Now, arrival: Arrival, terminal: Option<TerminalIndex>, phase: Phase) -> TxId {
         let Arrival { client, request, record, place, amount } = arrival;
         let key = self.keys.enter_at(place, request.key());

@@ -336,6 +336,7 @@ impl Mux {
     }
 
     /// Takes it out of the list it waits in, if it does.
+    #[inline(always)]
     pub(super) fn unplace(&mut self, id: TxId) {
         self.place(id, Place::None);
     }

@@ -173,6 +173,7 @@ impl Keys {
     }
 
     /// The same for a key that was looked up just now.
+    #[inline(always)]
     pub(super) fn enter_at(&mut self, place: KeyPlace, key: &MatchKey) -> KeyIndex {
         let KeyPlace { hash, index } = place;
         if let Some(index) = index {
@@ -216,6 +217,7 @@ impl Keys {
     }
 
     /// Remembers how `id` ended.
+    #[inline(always)]
     pub(super) fn bury(&mut self, mut tomb: Tombstone) {
         let index = tomb.key;
         // A settled predecessor with the same key tells nothing that this one does not.

@@ -102,6 +102,7 @@ impl Mux {
     }
 
     /// Whether `transaction` awaits just this answer.
+    #[inline(always)]
     fn judge(&self, transaction: &Transaction, answer: &Answer) -> Result<(), Unmatched> {
         match transaction.awaited() {
             None => Err(Unmatched::UnknownKey),

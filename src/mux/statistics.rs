@@ -71,6 +71,7 @@ pub(super) struct Noted {
 
 impl FaultCode {
     /// The code of a message; `None`: none, or zero.
+    #[inline(always)]
     fn of(answer: &Message) -> Option<FaultCode> {
         let code = answer.value(field::RESPONSE_CODE)?;
         if code.len() > CODE_LEN_MAX {
@@ -170,11 +171,13 @@ fn is_sale(mti: Mti) -> bool {
     mti.class() == 2 && !mti.is_advice()
 }
 
+#[inline(always)]
 fn is_refund(message: &Message) -> bool {
     message.value(field::PROCESSING_CODE).is_some_and(|code| code.starts_with(REFUND))
 }
 
 /// DE 4: at most twelve digits in every dialect. `None` when it is not there or no number.
+#[inline(always)]
 fn amount(message: &Message) -> Option<i64> {
     let digits = message.value(field::AMOUNT)?;
     decimal(&digits)

@@ -43,6 +43,7 @@ impl Terminals {
     }
 
     /// The terminal of `tid`, made if it had nothing to do.
+    #[inline(always)]
     pub(super) fn enter(&mut self, tid: &Tid) -> TerminalIndex {
         let hash = self.hasher.hash_one(tid) as u32;
         let is_it = |index| self.get(index).is_some_and(|terminal| terminal.tid == *tid);

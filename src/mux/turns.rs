@@ -58,6 +58,7 @@ impl Mux {
     }
 
     /// Its terminal is free for it (or it has none).
+    #[inline(always)]
     pub(super) fn its_turn(&mut self, now: Now, id: TxId) {
         let Some(transaction) = self.transactions.get(id) else { return };
         // Most keys are in use once, by the request itself.

@@ -211,6 +211,7 @@ impl Seat {
     }
 
     /// Tells the session. One that is gone has said or will say so by [`Command::Closed`]; nobody misses the notice.
+    #[inline(always)]
     pub(super) fn tell(&self, notice: Notice) {
         self.mailbox.put(notice);
     }

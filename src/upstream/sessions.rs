@@ -86,6 +86,7 @@ impl Sessions {
 
     /// Notes a request about to be handed to the core, and gives the tag it is known by. `None`: the session has ended,
     /// or the slot is taken (a defect of the session: its transaction there must not lose its client).
+    #[inline(always)]
     pub(super) fn submitted(&mut self, seat: &Seat, slot: Slot) -> Option<ClientTag> {
         let place = seat.place();
         let entry = self.entry(place)?;

@@ -25,6 +25,7 @@ impl Output {
     ///
     /// # Errors
     /// The message does not fit the client's framing; nothing was appended.
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         framing: &Framing,
