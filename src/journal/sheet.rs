@@ -339,6 +339,26 @@ pub(super) fn with_intents(conn: &Connection, after: i64, to: i64) -> rusqlite::
     ids.map(|id| of_row(conn, id)).filter_map(Result::transpose).collect()
 }
 
+/// Which rows a sheet has, of which run, and the key that seals their images.
+pub(super) struct SealedRows {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) run: i64,
+    pub(super) key_id: String,
+}
+
+/// The sheets that have rows from `first` to `last`, in their order.
+pub(super) fn keys(conn: &Connection, first: i64, last: i64) -> rusqlite::Result<Vec<SealedRows>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, last, run, key_id FROM sheets WHERE id > ?1 AND id <= ?2 AND last >= ?3 ORDER BY id",
+    )?;
+    // No sheet is longer.
+    let found = statement.query_map([first.saturating_sub(LINES_MAX), last, first], |row| {
+        Ok(SealedRows { first: row.get(0)?, last: row.get(1)?, run: row.get(2)?, key_id: row.get(3)? })
+    })?;
+    found.collect()
+}
+
 /// The sheet that has this row.
 pub(super) fn of_row(conn: &Connection, row: i64) -> rusqlite::Result<Option<Sheet>> {
     conn.prepare_cached(&format!(

@@ -257,20 +257,19 @@ impl Reader {
     /// The rows above `after` up to `to` whose records are in bundles.
     fn bundled(&self, after: i64, to: i64) -> rusqlite::Result<Vec<Entry>> {
         let (first, run) = (after.saturating_add(1), self.run()?);
-        let sealed = "SELECT key_id, run FROM sheets
-            WHERE id = (SELECT MAX(id) FROM sheets WHERE id <= ?1) AND last >= ?1";
-        let mut sealed = self.conn.prepare_cached(sealed)?;
+        let sealed = sheet::keys(&self.conn, first, to)?;
         let mut entries = Vec::new();
         for bundle in bundle::of_rows(&self.conn, first, to)? {
             let upstream = connection::upstream(&self.conn, bundle.upstream)?;
             for record in bundle.records()?.iter().filter(|record| (first..=to).contains(&record.row)) {
-                let key = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-                let sealed = sealed.query_row([record.row], key).optional()?;
+                let before = sealed.partition_point(|sheet| sheet.first <= record.row);
+                let sheet = before.checked_sub(1).and_then(|at| sealed.get(at));
+                let sheet = sheet.filter(|sheet| sheet.last >= record.row);
                 let entry = Entry {
                     outcome: outcome_of_number(i64::from(record.outcome)),
                     ended_ms: Some(record.ended_ms),
-                    is_of_before: sealed.as_ref().is_some_and(|(_, of)| *of < run),
-                    key_id: sealed.map(|(key_id, _)| key_id),
+                    is_of_before: sheet.is_some_and(|sheet| sheet.run < run),
+                    key_id: sheet.map(|sheet| sheet.key_id.clone()),
                     ..Entry::of(record.row, &record.facts, Some(record.answered), &upstream)
                 };
                 entries.push(entry.with(Elements::read(record.facts.elements, record.row)?));
