@@ -13,14 +13,19 @@ pub(super) const ERASE_GRACE: Duration = Duration::from_secs(10);
 /// A sheet is looked at so long after the images of what ended at once could go: by then nearly all has ended. Together
 /// with the grace and the pause between two sweeps it is gone within a minute after `lateWindow`.
 const SHEET_PATIENCE: Duration = Duration::from_secs(15);
+/// Of what is over and has its image in a sheet, so many are known by transaction, the youngest: twice as many as the core
+/// remembers, who alone has more to say of them. At 10,000 a second `lateWindow` has six million.
+const FOLDED_MAX: usize = 1 << 19;
 
 /// Rows by transaction.
 pub(super) struct Rows {
     /// A table of its own, as there are few of them: it stays in the caches.
     open: HashMap<u64, Open>,
     over: HashMap<u64, Closed>,
-    /// What is over, in the order of its end; also what was opened again since.
+    /// What is over and has an image of its own, in the order of its end; also what was opened again since.
     ends: VecDeque<End>,
+    /// The same of what has its image in a sheet (or had when it ended): when it is forgotten, and its transaction.
+    folded: VecDeque<(Duration, u64)>,
     /// What had ended when its sheet was unfolded: when its image is erased, its row, its transaction if that is known.
     loose: BTreeSet<(Duration, i64, Option<u64>)>,
     /// When each sheet is looked at, and its number, oldest first.
@@ -74,8 +79,6 @@ struct End {
     row: i64,
     /// Of what ended in an earlier run, nobody asks by transaction.
     tx: Option<u64>,
-    /// Its image is erased with its sheet.
-    in_sheet: bool,
 }
 
 /// What is to be erased now.
@@ -87,6 +90,7 @@ pub(super) struct Due {
     pub(super) sheets: Vec<i64>,
     loose: usize,
     ends: usize,
+    folded: usize,
 }
 
 /// A row that was in a sheet and is not any more.
@@ -105,6 +109,7 @@ impl Rows {
             open: HashMap::new(),
             over: HashMap::new(),
             ends: VecDeque::new(),
+            folded: VecDeque::new(),
             loose: BTreeSet::new(),
             sheets: VecDeque::new(),
             answers: HashMap::new(),
@@ -184,8 +189,23 @@ impl Rows {
         let erase_at = uptime + self.kept_for;
         let in_sheet = in_sheet(open.as_ref(), self.over.get(&tx).copied());
         let over = self.over.insert(tx, Closed { row, erase_at, in_sheet, is_bundled });
-        self.ends.push_back(End { erase_at, row, tx: Some(tx), in_sheet });
+        match in_sheet {
+            true => self.fold(erase_at, tx),
+            false => self.ends.push_back(End { erase_at, row, tx: Some(tx) }),
+        }
         Before { tx, open, over }
+    }
+
+    /// Its image goes with its sheet.
+    fn fold(&mut self, erase_at: Duration, tx: u64) {
+        self.folded.push_back((erase_at, tx));
+        if self.folded.len() > FOLDED_MAX
+            && let Some((_, oldest)) = self.folded.pop_front()
+            // What was unfolded since is known as long as its image is.
+            && self.over.get(&oldest).is_some_and(|closed| closed.in_sheet)
+        {
+            self.over.remove(&oldest);
+        }
     }
 
     /// It goes on under another id. What was known of it under this one.
@@ -289,7 +309,11 @@ impl Rows {
             self.put(tx, open);
         }
         self.over.values_mut().for_each(|closed| closed.in_sheet = false);
-        self.ends.iter_mut().for_each(|end| end.in_sheet = false);
+        for (erase_at, tx) in std::mem::take(&mut self.folded) {
+            let end = self.over.get(&tx).map(|closed| End { erase_at, row: closed.row, tx: Some(tx) });
+            self.ends.extend(end);
+        }
+        self.ends.make_contiguous().sort_by_key(|end| end.erase_at);
         Ok(())
     }
 
@@ -303,8 +327,7 @@ impl Rows {
         sheets: impl Iterator<Item = (i64, Duration)>,
     ) {
         let kept_for = self.kept_for;
-        let end =
-            |(row, ago)| End { erase_at: now + kept_for.saturating_sub(ago), row, tx: None, in_sheet: false };
+        let end = |(row, ago)| End { erase_at: now + kept_for.saturating_sub(ago), row, tx: None };
         self.ends.extend(rows.map(end));
         self.ends.make_contiguous().sort_by_key(|end| end.erase_at);
         let look_at = |(id, ago)| (now + (kept_for + SHEET_PATIENCE).saturating_sub(ago), id);
@@ -324,8 +347,10 @@ impl Rows {
         for end in ends {
             due.ends += 1;
             let is_over = || end.tx.is_none_or(|tx| self.is_over_since(tx, now));
-            due.images.extend(Some(end.row).filter(|_| !end.in_sheet && is_over()));
+            due.images.extend(Some(end.row).filter(|_| is_over()));
         }
+        let folded = self.folded.iter().take(most - due.loose);
+        due.folded = folded.take_while(|(erase_at, _)| *erase_at <= now).count();
         let sheets = self.sheets.iter().take(most_sheets).take_while(|(look_at, _)| *look_at <= now);
         due.sheets.extend(sheets.map(|(_, id)| *id));
         due
@@ -333,11 +358,14 @@ impl Rows {
 
     /// That is erased; sheets, or unfolded.
     pub(super) fn erased(&mut self, now: Duration, due: &Due) {
+        let mut gone: Vec<u64> = Vec::new();
         for _ in 0..due.loose {
-            self.loose.pop_first();
+            gone.extend(self.loose.pop_first().and_then(|(.., tx)| tx));
         }
-        for end in self.ends.drain(..due.ends.min(self.ends.len())).collect::<Vec<_>>() {
-            if let Some(tx) = end.tx.filter(|tx| self.is_over_since(*tx, now)) {
+        gone.extend(self.ends.drain(..due.ends.min(self.ends.len())).filter_map(|end| end.tx));
+        gone.extend(self.folded.drain(..due.folded.min(self.folded.len())).map(|(_, tx)| tx));
+        for tx in gone {
+            if self.is_over_since(tx, now) {
                 self.over.remove(&tx);
             }
         }
@@ -348,6 +376,7 @@ impl Rows {
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.loose.first().is_some_and(|(erase_at, ..)| *erase_at <= now)
             || self.ends.front().is_some_and(|end| end.erase_at <= now)
+            || self.folded.front().is_some_and(|(erase_at, _)| *erase_at <= now)
             || self.sheets.front().is_some_and(|(look_at, _)| *look_at <= now)
     }
 
@@ -452,7 +481,10 @@ mod tests {
         let mut rows = Rows::new(seconds(590));
         let ended = [(7, seconds(10_000)), (9, seconds(0)), (8, seconds(100))];
         rows.left_over(seconds(5), ended.into_iter(), [(1, seconds(9_000)), (5, seconds(100))].into_iter());
-        assert_eq!(rows.due(seconds(5), 10, 10), Due { images: vec![7], sheets: vec![1], ends: 1, loose: 0 });
+        assert_eq!(
+            rows.due(seconds(5), 10, 10),
+            Due { images: vec![7], sheets: vec![1], ends: 1, ..Due::default() }
+        );
         assert_eq!(due(&rows, 505, 10), [7, 8]);
         assert_eq!(rows.due(seconds(520), 10, 1).sheets, [1]);
         assert_eq!(rows.due(seconds(520), 10, 10).sheets, [1, 5]);
@@ -475,7 +507,7 @@ mod tests {
         let mut rows = sheet();
         rows.closed(3, 12, seconds(2), false);
         assert_eq!(rows.due(seconds(614), 10, 10).sheets, [0; 0]);
-        assert_eq!(rows.due(seconds(615), 10, 10), Due { sheets: vec![10], ends: 1, ..Due::default() });
+        assert_eq!(rows.due(seconds(615), 10, 10), Due { sheets: vec![10], folded: 1, ..Due::default() });
         assert!(!erase(&mut rows, 615, 10));
         assert_eq!((rows.get(1), rows.get(2)), (None, Some((11, false))));
     }
@@ -538,5 +570,41 @@ mod tests {
         assert!(rows.facts(3).is_none());
         rows.restore(before);
         assert!(rows.facts(3).is_some());
+    }
+
+    #[test]
+    fn of_what_lies_in_sheets_the_youngest_are_known_and_what_was_unfolded_as_long_as_its_image_is() {
+        let mut rows = Rows::new(seconds(590));
+        let last = FOLDED_MAX as u64 + 3;
+        for tx in 1..=last {
+            rows.begun(tx, tx as i64, true, true, Some(Arc::default()));
+            rows.closed(tx, tx as i64, seconds(1), true);
+            if tx == 2 {
+                rows.unfolded(seconds(1), &[Unfolded { row: 2, tx: Some(2), ended_ago: Some(seconds(0)) }]);
+            }
+        }
+        assert_eq!([1, 2, 3, 4].map(|tx| rows.get(tx).is_some()), [false, true, false, true]);
+        assert_eq!((rows.over.len(), rows.folded.len()), (FOLDED_MAX + 1, FOLDED_MAX));
+        assert_eq!((due(&rows, 600, 10), due(&rows, 601, 10)), (vec![], vec![2]));
+        while erase(&mut rows, 601, 100_000) {}
+        assert_eq!((rows.over.len(), rows.folded.len(), rows.get(last)), (0, 0, None));
+    }
+
+    #[test]
+    fn images_that_were_unfolded_are_all_erased_whatever_their_number() {
+        let mut rows = Rows::new(seconds(590));
+        let unfolded = |tx: u64| Unfolded { row: tx as i64, tx: Some(tx), ended_ago: Some(seconds(0)) };
+        for tx in 1..=50 {
+            rows.begun(tx, tx as i64, true, true, Some(Arc::default()));
+            rows.closed(tx, tx as i64, seconds(1), true);
+        }
+        rows.unfolded(seconds(1), &(1..=50).map(unfolded).collect::<Vec<_>>());
+        let mut images = Vec::new();
+        while rows.is_due(seconds(601)) {
+            let due = rows.due(seconds(601), 7, 7);
+            rows.erased(seconds(601), &due);
+            images.extend(due.images);
+        }
+        assert_eq!((images, rows.over.len()), ((1..=50).collect::<Vec<_>>(), 0));
     }
 }
