@@ -1,7 +1,8 @@
 //! What outlives the process so that transactions can be asked for by the names that clients were given.
 
-use crate::journal::bundle;
 use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::journal::bundle;
 
 /// Numbers that a process is allowed before the next one begins behind them: 2^20 transactions, by their ids' upper bits.
 /// Transactions without money in them take numbers and leave no row.
