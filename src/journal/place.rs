@@ -11,8 +11,8 @@ use rustix::fs::FallocateFlags;
 use super::JournalError;
 
 /// Space that is kept back, so that ends can be written to a full disk: twice what the write-ahead log grows to between
-/// two checkpoints (1000 pages of 4 KiB).
-pub const RESERVE_BYTES: u64 = 8 << 20;
+/// two checkpoints (4000 pages of 4 KiB).
+pub const RESERVE_BYTES: u64 = 32 << 20;
 /// What opening needs: an index of 32 KiB and a commit, and some to spare.
 const OPENING_BYTES: u64 = 1 << 20;
 /// Only the owner may read or write what is ours.

@@ -16,7 +16,7 @@ const START_CHECK_MAX: u64 = 256 << 20;
 /// The tables that a start cannot do without.
 const NEEDED: [&str; 5] = ["settings", "upstreams", "images", "sheets", "notes"];
 /// Pages (of 4 KiB) of the log after which it is moved into the database, between two sweeps.
-const CHECKPOINT_PAGES: i64 = 1000;
+const CHECKPOINT_PAGES: i64 = 4000;
 
 /// Why the disk does not take what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::time::Now;
 const COMMIT_PAGES: usize = 4;
 const CHANGES_A_PAGE: usize = 12;
 /// From here on the log is moved into the database: half of what SQLite is told to wait for (`connection::CHECKPOINT_PAGES`).
-const LONG_LOG_PAGES: usize = 500;
+const LONG_LOG_PAGES: usize = 2000;
 
 /// How a batch went.
 pub(super) enum Applied {
@@ -46,6 +46,7 @@ pub(super) struct Done {
 }
 
 pub(super) struct Store {
+    /// To be dropped before the mover.
     pub(super) conn: Connection,
     pub(super) options: Options,
     hand: Hand,
@@ -302,6 +303,8 @@ impl Store {
         let trouble = |error: rusqlite::Error| Trouble::of(&error);
         self.be_alone();
         self.conn = Connection::open_in_memory().map_err(trouble)?;
+        // The file may be another, and no connection to the one before is left.
+        self.mover = Mover::default();
         let conn = connection::connect(&self.options).map_err(trouble)?;
         connection::verify_for_work(&conn).map_err(Trouble::Error)?;
         // What is in the log now was read from it, whether or not its sync had failed: the checkpoint writes it anew.
