@@ -1,7 +1,7 @@
 //! How long a commit waits for company.
 //!
-//! A commit costs some 100 µs of processor time however few rows it has, so it waits for a quarter of the transactions
-//! underway, for half a millisecond at most: as arrivals go, that makes none of them a quarter longer. Who is alone, or one
+//! A commit costs some 100 µs of processor time however few rows it has, so it waits for an eighth of the transactions
+//! underway, for half a millisecond at most: as arrivals go, that makes none of them an eighth longer. Who is alone, or one
 //! of a few, does not wait. How long syncs take has no part in that: nobody's commit waits for another's sync.
 //!
 //! What nobody waits for is kept for a moment, for an intent to come by: a commit of its own would cost as much, and have the
@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// This part of the transactions underway is waited for, so many at most, and so long at most.
-const PART: usize = 4;
+const PART: usize = 8;
 const COMPANY_MAX: usize = 64;
 const COMPANY_PATIENCE: Duration = Duration::from_micros(500);
 /// What nobody waits for is kept so long at least, for an intent to come by, and at most.
@@ -66,11 +66,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_those_underway_is_waited_for_and_not_for_long() {
-        assert_eq!(pause(us(510), waiting(1, 505), 99, FAST), wait(495, 24));
-        assert_eq!(pause(us(1004), waiting(24, 505), 76, FAST), wait(1, 1));
-        assert_eq!(pause(us(1005), waiting(24, 505), 76, FAST), None);
-        assert_eq!(pause(us(600), waiting(25, 505), 75, FAST), None);
+    fn an_eighth_of_those_underway_is_waited_for_and_not_for_long() {
+        assert_eq!(pause(us(510), waiting(1, 505), 199, FAST), wait(495, 24));
+        assert_eq!(pause(us(1004), waiting(24, 505), 176, FAST), wait(1, 1));
+        assert_eq!(pause(us(1005), waiting(24, 505), 176, FAST), None);
+        assert_eq!(pause(us(600), waiting(25, 505), 175, FAST), None);
         assert_eq!(pause(us(510), waiting(63, 505), 5000, FAST), wait(495, 1));
         assert_eq!(pause(us(510), waiting(64, 505), 5000, FAST), None);
     }
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn one_of_a_few_does_not_wait() {
         assert_eq!(pause(us(0), waiting(1, 0), 0, FAST), None);
-        assert_eq!(pause(us(110), waiting(1, 105), 6, FAST), None);
-        assert_eq!(pause(us(110), waiting(1, 105), 7, FAST), wait(495, 1));
+        assert_eq!(pause(us(110), waiting(1, 105), 14, FAST), None);
+        assert_eq!(pause(us(110), waiting(1, 105), 15, FAST), wait(495, 1));
     }
 
     #[test]
