@@ -31,12 +31,10 @@ pub(super) struct Mover {
 }
 
 impl Mover {
-    /// Begins to move the log of the journal at `path`, unless that is under way. A system without threads to spare leaves
-    /// it to the writer.
+    /// Begins to move the log of the journal at `path`; waits for the end of the move before, if that is under way. A system
+    /// without threads to spare leaves it to the writer.
     pub(super) fn begin(&mut self, path: &Path) {
-        if self.job.is_some() {
-            return;
-        }
+        self.settle();
         if self.database.is_none() {
             // Without it the writer syncs all of it.
             self.database = File::open(path).ok().map(Arc::new);

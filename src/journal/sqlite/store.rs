@@ -21,7 +21,9 @@ use crate::time::Now;
 /// Pages that any commit writes, and changes that share a page beyond that: about what is measured under load.
 const COMMIT_PAGES: usize = 4;
 const CHANGES_A_PAGE: usize = 12;
-/// From here on the log is moved into the database: half of what SQLite is told to wait for (`connection::CHECKPOINT_PAGES`).
+/// So many pages of the log are moved into the database at a time: while they are synced, syncs of the log take longer.
+const MOVE_PAGES: usize = 500;
+/// From here on the log is begun anew: half of what SQLite is told to wait for (`connection::CHECKPOINT_PAGES`).
 const LONG_LOG_PAGES: usize = 2000;
 
 /// How a batch went.
@@ -58,11 +60,12 @@ pub(super) struct Store {
     dark: Vec<i64>,
     /// Records up to here are gone, or stay.
     pub(super) swept: i64,
-    /// Pages that went into the log since it was moved into the database, estimated.
+    /// Pages of the log, estimated; how many there were when a move of them into the database was last begun.
     log_pages: usize,
+    moved_pages: usize,
+    /// That was the move before the log is begun anew.
+    is_last_move: bool,
     mover: Mover,
-    /// It has begun, and what it leaves is still to be moved.
-    is_moving: bool,
 }
 
 impl Store {
@@ -98,8 +101,9 @@ impl Store {
             dark: Vec::new(),
             swept: 0,
             log_pages: 0,
+            moved_pages: 0,
+            is_last_move: false,
             mover: Mover::default(),
-            is_moving: false,
         };
         store.load_ended(now).map_err(|error| connection::refusal(&path, &error))?;
         Ok(store)
@@ -205,20 +209,22 @@ impl Store {
     /// Sees to it that the log is moved into the database before it is so long that SQLite does it within a commit. Whether
     /// the log is begun anew now: that takes the disk some time.
     pub(super) fn keep_log_short(&mut self) -> bool {
-        if self.log_pages < LONG_LOG_PAGES {
+        if !self.mover.is_idle() {
             return false;
         }
-        if !self.is_moving {
+        let is_long = self.log_pages >= LONG_LOG_PAGES;
+        if !self.is_last_move && (is_long || self.log_pages - self.moved_pages >= MOVE_PAGES) {
             self.mover.begin(&self.options.file);
-            self.is_moving = true;
+            (self.moved_pages, self.is_last_move) = (self.log_pages, is_long);
+            return false;
         }
-        self.mover.is_idle()
+        self.is_last_move
     }
 
     /// Moves the little that is left in the log, which SQLite then begins anew.
     pub(super) fn begin_log_anew(&mut self) {
         self.mover.settle();
-        (self.is_moving, self.log_pages) = (false, 0);
+        (self.log_pages, self.moved_pages, self.is_last_move) = (0, 0, false);
         // Whether it can be done shows at the next sweep at the latest; until then the log grows.
         let _ = mover::pass(&self.conn);
     }
