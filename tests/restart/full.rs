@@ -21,7 +21,7 @@ impl Small {
     fn mount() -> Option<Small> {
         let directory = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(directory.path());
+        mount.args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(directory.path());
         mount.output().is_ok_and(|output| output.status.success()).then_some(Small { directory })
     }
 
