@@ -337,6 +337,23 @@ fn on_a_full_disk_the_log_has_its_space_before_it_needs_it() {
     assert!(allocated() >= 16 << 20, "{}", allocated());
 }
 
+/// It is moved into the database beside the commits, and begun anew, long before SQLite would do that within one, at 4,000
+/// pages.
+#[test]
+fn the_log_stays_short_between_sweeps() {
+    const PAGE: u64 = 4096;
+    let desk = Desk::new();
+    let (mut journal, _) = desk.open();
+    let log = desk.directory().join("test.journal-wal");
+    // A commit of one intent has a page or two.
+    for n in 1..=1500 {
+        submit(&mut journal, [intent(n)]);
+        assert_eq!(verdicts(&mut journal, 1), [Durable(id(n))]);
+    }
+    let pages = std::fs::metadata(&log).unwrap().len() / PAGE;
+    assert!((100..1200).contains(&pages), "{pages} pages");
+}
+
 /// A tool or a backup that reads for long must not keep intents waiting when the log is to be emptied.
 #[test]
 fn a_reader_that_stays_does_not_hold_up_the_sweep() {
