@@ -117,6 +117,7 @@ fn on_a_full_disk_new_sales_are_refused_what_is_in_flight_goes_on_and_no_end_is_
     assert_ne!(parse(&refusal).text(field::RESPONSE_CODE).unwrap(), "000");
     gateway.logs("the journal takes no new transactions");
     gateway.logs("reason=\"the disk is full\"");
+    gateway.logs("the journal goes on when there is space for its reserve");
     readiness(admin, "503");
 
     // An answer is delivered, and a sale whose client left is reversed.

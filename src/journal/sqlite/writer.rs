@@ -12,7 +12,7 @@ use super::gather::{self, Pause, Waiting};
 use super::store::{Applied, Done, Store};
 use super::syncs::{Committed, Syncs};
 use super::{Inbox, Shared, first_end};
-use crate::journal::place::Place;
+use crate::journal::place::{Place, RESERVE_BYTES};
 use crate::journal::{Durability, Verdict};
 use crate::mux::{JournalOp, TxId};
 use crate::net::TimeSource;
@@ -315,6 +315,10 @@ impl Writer {
         if self.down.as_ref() != Some(&trouble) {
             error!(self.log, "the journal takes no new transactions"; "reason" => %trouble,
                 "file" => %self.store.path().display());
+            if trouble == Trouble::Full {
+                warn!(self.log, "the journal goes on when there is space for its reserve"; "mib" => RESERVE_BYTES >> 20,
+                    "file" => %self.store.path().display());
+            }
         }
         if trouble == Trouble::Full && self.reserve_held {
             self.place.release_reserve();
